@@ -1,0 +1,76 @@
+/**
+ * Everything that can go wrong, as a closed set of codes with one mapping to the wire (contract: http.md, "Errors").
+ * Clients switch on `code`; it never changes its meaning.
+ */
+export const errorCodes = {
+  VALIDATION_ERROR: { status: 400, title: 'The request is not valid', help: 'Every problem is listed in `details.issues`, each with the path of its field.' },
+  MALFORMED_JSON: { status: 400, title: 'The body is not JSON', help: 'The body could not be parsed. Check quotes, commas and encoding (UTF-8).' },
+  INVALID_CURSOR: { status: 400, title: 'The cursor is not valid', help: 'Use `pagination.nextCursor` of the previous page, unchanged, with the same `sort`.' },
+  AUTH_FAILED: { status: 401, title: 'Authentication failed', help: 'The credential is missing, malformed or unknown, or two different ones were sent.' },
+  API_KEY_EXPIRED: { status: 401, title: 'The API key has expired', help: 'Create a new key.' },
+  API_KEY_REVOKED: { status: 401, title: 'The API key was revoked', help: 'Create a new key.' },
+  INSUFFICIENT_SCOPE: { status: 403, title: 'A scope is missing', help: '`details.requiredScopes` names what the route needs.' },
+  LICENSE_SUSPENDED: { status: 403, title: 'The license is suspended', help: 'The vendor can reinstate it. Deactivating a machine still works.' },
+  LICENSE_REVOKED: { status: 403, title: 'The license was revoked', help: 'This is final. Deactivating a machine still works.' },
+  LICENSE_EXPIRED: { status: 403, title: 'The license has expired', help: 'Renew it. Deactivating a machine still works.' },
+  LICENSE_BANNED: { status: 403, title: 'The license is banned', help: 'The vendor can unban it. Deactivating a machine still works.' },
+  AUTHENTICATION_NOT_ALLOWED: { status: 403, title: 'This kind of credential may not activate', help: "The policy's `authentication` says who may activate machines." },
+  ACCOUNT_SUSPENDED: { status: 403, title: 'The account is suspended', help: "Its keys are refused; its customers' validations go on." },
+  NOT_FOUND: { status: 404, title: 'Not found', help: 'There is no such thing, or none that this credential may see.' },
+  METHOD_NOT_ALLOWED: { status: 405, title: 'The method is not allowed here', help: 'The path exists, with other methods: see the `Allow` header.' },
+  CONFLICT: { status: 409, title: 'Conflict with the present state', help: 'A unique value is taken (`details.field`), or the state does not allow the change (`details.status`).' },
+  PAYLOAD_TOO_LARGE: { status: 413, title: 'The body is too large', help: 'Bodies are limited to 256 KiB.' },
+  UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'The media type is not supported', help: 'Send `Content-Type: application/json`, UTF-8.' },
+  MACHINE_LIMIT_EXCEEDED: { status: 422, title: 'No seat is left', help: '`details.machines` lists what holds the seats; deactivate one to free its seat.' },
+  CORE_LIMIT_EXCEEDED: { status: 422, title: "The license's processor cores are used up", help: '`details` has the limit and what is in use.' },
+  MEMORY_LIMIT_EXCEEDED: { status: 422, title: "The license's memory is used up", help: '`details` has the limit and what is in use.' },
+  DISK_LIMIT_EXCEEDED: { status: 422, title: "The license's disk space is used up", help: '`details` has the limit and what is in use.' },
+  MACHINE_DEAD: { status: 422, title: 'The machine is dead', help: 'Its heartbeat stayed away for too long. Deactivate and activate it again.' },
+  PRODUCT_HAS_LICENSES: { status: 422, title: 'The product has licenses', help: 'Delete or transfer them first.' },
+  POLICY_HAS_LICENSES: { status: 422, title: 'The policy has licenses', help: 'Delete or transfer them first.' },
+  NOT_RENEWABLE: { status: 422, title: 'The license cannot be renewed', help: 'It has no term to add: it is perpetual, or its clock has not started.' },
+  INTERNAL_ERROR: { status: 500, title: 'Something broke on our side', help: 'Quote the `requestId`.' },
+  UNAVAILABLE: { status: 503, title: 'Temporarily unavailable', help: 'Try again after the seconds in `Retry-After`.' },
+} as const satisfies Record<string, { status: number; title: string; help: string }>;
+
+export type ErrorCode = keyof typeof errorCodes;
+
+/** One thing wrong with one field; `path` is as a client would write it: `components[0].kind`. */
+export interface Issue {
+  path: string;
+  message: string;
+}
+
+/** The one error that Latchkey throws on purpose. The message is for people and may be shown to any caller. */
+export class LatchkeyError extends Error {
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    readonly details?: Record<string, unknown>,
+  ) {
+    super(message);
+    this.name = 'LatchkeyError';
+  }
+
+  get status(): number {
+    return errorCodes[this.code].status;
+  }
+}
+
+/** 404: not there, or not the caller's – the two are the same answer. `field` names a reference in the request body. */
+export function notFound(what: string, field?: string): LatchkeyError {
+  return new LatchkeyError('NOT_FOUND', `No such ${what}.`, field === undefined ? undefined : { field });
+}
+
+/** 400 with every issue. */
+export function invalid(issues: readonly Issue[]): LatchkeyError {
+  const [first] = issues;
+  const more = issues.length > 1 ? ` (and ${String(issues.length - 1)} more)` : '';
+  const where = first === undefined || first.path === '' ? '' : `${first.path}: `;
+  return new LatchkeyError('VALIDATION_ERROR', `${where}${first?.message ?? 'The request is not valid.'}${more}`, { issues });
+}
+
+/** 409: another row has this value already. */
+export function taken(field: string): LatchkeyError {
+  return new LatchkeyError('CONFLICT', `This ${field} is taken.`, { field });
+}
