@@ -17,7 +17,6 @@ export const errorCodes = {
   AUTHENTICATION_NOT_ALLOWED: { status: 403, title: 'This kind of credential may not activate', help: "The policy's `authentication` says who may activate machines." },
   ACCOUNT_SUSPENDED: { status: 403, title: 'The account is suspended', help: "Its keys are refused; its customers' validations go on." },
   NOT_FOUND: { status: 404, title: 'Not found', help: 'There is no such thing, or none that this credential may see.' },
-  METHOD_NOT_ALLOWED: { status: 405, title: 'The method is not allowed here', help: 'The path exists, with other methods: see the `Allow` header.' },
   CONFLICT: { status: 409, title: 'Conflict with the present state', help: 'A unique value is taken (`details.field`), or the state does not allow the change (`details.status`).' },
   PAYLOAD_TOO_LARGE: { status: 413, title: 'The body is too large', help: 'Bodies are limited to 256 KiB.' },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'The media type is not supported', help: 'Send `Content-Type: application/json`, UTF-8.' },

@@ -194,6 +194,7 @@ CREATE TABLE "license" (
     "starts_at" TIMESTAMPTZ(3),
     "expires_at" TIMESTAMPTZ(3),
     "term_anchor_at" TIMESTAMPTZ(3),
+    "clock_pending" BOOLEAN NOT NULL DEFAULT false,
     "max_machines_override" INTEGER,
     "max_uses_override" INTEGER,
     "max_cores_override" INTEGER,
@@ -492,7 +493,7 @@ GRANT SELECT ON "environment", "api_key", "product", "policy", "entitlement", "p
 -- Everything of a license but its sealed key.
 GRANT SELECT (
   "id", "environment_id", "product_id", "policy_id", "test_clock_id", "key_origin", "key_digest", "pepper_id", "name",
-  "user_email", "user_name", "starts_at", "expires_at", "term_anchor_at", "max_machines_override", "max_uses_override",
+  "user_email", "user_name", "starts_at", "expires_at", "term_anchor_at", "clock_pending", "max_machines_override", "max_uses_override",
   "max_cores_override", "max_memory_mb_override", "max_disk_mb_override", "max_processes_override", "allowed_versions",
   "uses_count", "machine_count", "cores_total", "memory_mb_total", "disk_mb_total", "suspended_at", "banned_at",
   "revoked_at", "first_validated_at", "first_activated_at", "last_validated_at", "last_check_in_at", "metadata",

@@ -1,0 +1,40 @@
+import { Body, Controller, Get, Header, Patch, Post } from '@nestjs/common';
+import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { AnyApiKey, FullAccessOnly, PlatformOrOpenSignup } from '../auth/access.js';
+import { type ApiKeyPrincipal, Caller } from '../auth/principal.js';
+import { AnswersCreated, AnswersOne, Fails } from '../core/openapi.js';
+import { AccountView, CreateAccountBody, CreatedAccountView, UpdateAccountBody } from './accounts.dto.js';
+import { AccountsService } from './accounts.service.js';
+
+@ApiTags('Accounts')
+@Controller('api/v1')
+export class AccountsController {
+  constructor(private readonly accounts: AccountsService) {}
+
+  @Post('accounts')
+  @PlatformOrOpenSignup()
+  @AnswersCreated(CreatedAccountView, 'The account, and a full-access key for each environment: shown this once.')
+  @Header('Location', '/api/v1/account')
+  @Fails('CONFLICT')
+  @ApiOperation({ summary: 'Create an account', description: 'With the platform token, or openly where the operator allows sign-up. A taken slug is 409.' })
+  create(@Body() body: CreateAccountBody) {
+    return this.accounts.create(body);
+  }
+
+  @Get('account')
+  @AnyApiKey()
+  @AnswersOne(AccountView)
+  @ApiOperation({ summary: "The caller's account" })
+  get(@Caller() { tenant }: ApiKeyPrincipal) {
+    return this.accounts.get(tenant);
+  }
+
+  @Patch('account')
+  @FullAccessOnly()
+  @AnswersOne(AccountView)
+  @Fails('CONFLICT')
+  @ApiOperation({ summary: "Change the caller's account", description: 'Needs a full-access key: an account is above every scope.' })
+  update(@Caller() { tenant }: ApiKeyPrincipal, @Body() body: UpdateAccountBody) {
+    return this.accounts.update(tenant, body);
+  }
+}

@@ -1,0 +1,88 @@
+import { PartialType, PickType } from '@nestjs/swagger';
+import { CreatedApiKeyView } from '../api-keys/api-keys.dto.js';
+import { Email, Id, MetadataField, Nested, Text, Timestamp } from '../core/fields.js';
+import type { Metadata } from '../domain/metadata.js';
+import type { Account, Prisma } from '../generated/prisma/client.js';
+
+export class CreateAccountBody {
+  @Text({ help: 'Name of the vendor.', max: 255, example: 'Acme Software' })
+  name!: string;
+
+  @Text({
+    help: 'Short name, unique in the installation; lower case. Stands for the id wherever an account is named.',
+    min: 2,
+    max: 63,
+    // Not what could be taken for an id, because both name an account.
+    pattern: /^(?![0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?$/,
+    patternHelp: 'must be lower-case letters, digits and inner dashes, and no UUID',
+    example: 'acme',
+  })
+  slug!: string;
+
+  @Email({ help: 'Where the owner is reached.' })
+  ownerEmail!: string;
+
+  @MetadataField({ optional: true, default: {} })
+  metadata?: Metadata;
+}
+
+export class UpdateAccountBody extends PartialType(PickType(CreateAccountBody, ['name', 'slug', 'ownerEmail', 'metadata']), { skipNullProperties: false }) {}
+
+export class AccountView {
+  @Id({ help: 'UUID v7.' })
+  id!: string;
+
+  @Text({ help: 'Name of the vendor.', max: 255, example: 'Acme Software' })
+  name!: string;
+
+  @Text({ help: 'Short name, unique in the installation.', max: 63, example: 'acme' })
+  slug!: string;
+
+  @Email({ help: 'Where the owner is reached.' })
+  ownerEmail!: string;
+
+  @Timestamp({ help: 'Since when its keys are refused; null = not suspended.', nullable: true, example: null })
+  suspendedAt!: Date | null;
+
+  @MetadataField()
+  metadata!: Metadata;
+
+  @Timestamp({ help: 'When it was created.' })
+  createdAt!: Date;
+
+  @Timestamp({ help: 'When it was last changed by a request.' })
+  updatedAt!: Date;
+}
+
+export class AccountKeysView {
+  @Nested(() => CreatedApiKeyView, { help: 'Full access to the live environment.' })
+  live!: CreatedApiKeyView;
+
+  @Nested(() => CreatedApiKeyView, { help: 'Full access to the test environment.' })
+  test!: CreatedApiKeyView;
+}
+
+export class CreatedAccountView {
+  @Nested(() => AccountView, { help: 'The new account.' })
+  account!: AccountView;
+
+  @Nested(() => AccountKeysView, { help: 'One key for each environment. Their secrets are shown this once.' })
+  apiKeys!: AccountKeysView;
+}
+
+export function toAccountView(account: Account): AccountView {
+  return {
+    id: account.id,
+    name: account.name,
+    slug: account.slug,
+    ownerEmail: account.ownerEmail,
+    suspendedAt: account.suspendedAt,
+    metadata: account.metadata as Metadata,
+    createdAt: account.createdAt,
+    updatedAt: account.updatedAt,
+  };
+}
+
+export function toAccountChanges(body: UpdateAccountBody): Prisma.AccountUpdateInput {
+  return { name: body.name, slug: body.slug, ownerEmail: body.ownerEmail, metadata: body.metadata };
+}

@@ -1,0 +1,33 @@
+import { type DynamicModule, Module } from '@nestjs/common';
+import { DiscoveryModule } from '@nestjs/core';
+import { AccountsModule } from './accounts/accounts.module.js';
+import { ApiKeysModule } from './api-keys/api-keys.module.js';
+import { AuthModule } from './auth/auth.module.js';
+import { type Core, CoreModule } from './core/core.module.js';
+import { EntitlementsModule } from './entitlements/entitlements.module.js';
+import { LicensesModule } from './licenses/licenses.module.js';
+import { MachinesModule } from './machines/machines.module.js';
+import { PoliciesModule } from './policies/policies.module.js';
+import { ProductsModule } from './products/products.module.js';
+import { ServiceModule } from './service/service.module.js';
+
+/** The table of contents. */
+@Module({
+  imports: [
+    DiscoveryModule,
+    AuthModule,
+    ServiceModule,
+    AccountsModule,
+    ApiKeysModule,
+    ProductsModule,
+    PoliciesModule,
+    EntitlementsModule,
+    LicensesModule,
+    MachinesModule,
+  ],
+})
+export class AppModule {
+  static with(core: Core): DynamicModule {
+    return { module: AppModule, imports: [CoreModule.with(core)] };
+  }
+}

@@ -1,0 +1,49 @@
+import 'reflect-metadata';
+import { NestFactory } from '@nestjs/core';
+import type { NestExpressApplication } from '@nestjs/platform-express';
+import { SwaggerModule } from '@nestjs/swagger';
+import type { NextFunction, Request, Response } from 'express';
+import type { Logger } from 'pino';
+import { AppModule } from './app.module.js';
+import { corsOf } from './auth/cors.js';
+import { listRoutes } from './auth/routes.js';
+import type { Core } from './core/core.module.js';
+import { jsonBody } from './core/http-body.js';
+import { requestLogger } from './core/logger.js';
+import { createOpenApi } from './core/openapi.js';
+import { Readiness } from './core/readiness.js';
+import { VERSION } from './core/version.js';
+
+/** The application, wired and not yet listening. Fails for a route that declares no access. */
+export async function createApp(core: Core): Promise<NestExpressApplication> {
+  const app = await NestFactory.create<NestExpressApplication>(AppModule.with(core), { bodyParser: false, abortOnError: false, logger: nestLogger(core.logger) });
+  const readiness = app.get(Readiness);
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.set('query parser', 'extended');
+  app.set('trust proxy', core.config.trustedProxies);
+  app.use(requestLogger(core.logger));
+  app.use((_request: Request, response: Response, next: NextFunction) => {
+    response.setHeader('X-Content-Type-Options', 'nosniff');
+    response.setHeader('Cache-Control', 'no-store');
+    if (readiness.isStopping) response.setHeader('Connection', 'close');
+    next();
+  });
+  app.use(corsOf(listRoutes(app), core.config.corsOrigins));
+  app.use(jsonBody());
+  SwaggerModule.setup('docs', app, createOpenApi(app, VERSION), { jsonDocumentUrl: 'openapi.json', raw: ['json'], customSiteTitle: 'Latchkey API' });
+  return app;
+}
+
+/** What Nest itself says, in our log: warnings and errors. */
+function nestLogger(logger: Logger) {
+  const quiet = (): void => undefined;
+  return {
+    log: quiet,
+    debug: quiet,
+    verbose: quiet,
+    warn: (message: unknown) => { logger.warn(String(message)); },
+    error: (message: unknown, stack?: unknown) => { logger.error({ stack }, String(message)); },
+    fatal: (message: unknown) => { logger.fatal(String(message)); },
+  };
+}

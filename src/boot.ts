@@ -1,0 +1,49 @@
+import type { AddressInfo } from 'node:net';
+import type { NestExpressApplication } from '@nestjs/platform-express';
+import { createApp } from './app.js';
+import { Clock } from './core/clock.js';
+import type { Config } from './core/config.js';
+import { Database } from './core/database.js';
+import { EmbeddedPostgres } from './core/embedded-postgres.js';
+import { createLogger } from './core/logger.js';
+import { embeddedMasterKey, MasterKey } from './core/master-key.js';
+import { prepareDatabase } from './core/migrate.js';
+import { Readiness } from './core/readiness.js';
+
+/** A server that is up. */
+export interface Running {
+  app: NestExpressApplication;
+  url: string;
+  /** Whether the database is the embedded one. */
+  embedded: boolean;
+  /** Requests in flight end, buffers are flushed, the embedded database is stopped. */
+  stop: () => Promise<void>;
+}
+
+/** config → database → app → listen. What was started is stopped again when a later step fails. */
+export async function boot(config: Config): Promise<Running> {
+  const embedded = config.databaseUrl === undefined ? await EmbeddedPostgres.start(config.dataDir) : null;
+  try {
+    const databaseUrl = config.databaseUrl ?? embedded?.url ?? '';
+    const masterKey = new MasterKey(config.masterKey ?? (await embeddedMasterKey(config.dataDir)));
+    const logger = createLogger(config.logLevel);
+    const applied = await prepareDatabase(databaseUrl, masterKey.id);
+    if (applied.length > 0) logger.info({ applied }, 'migrations applied');
+    for (const name of config.unused) logger.warn(`${name} is set, and has no effect in this version`);
+    const database = new Database(databaseUrl, config.databasePoolSize);
+    const app = await createApp({ config, database, masterKey, logger, clock: new Clock() });
+    await app.listen(config.port, config.host);
+    const { port } = (app.getHttpServer() as { address(): AddressInfo }).address();
+    const host = config.host.includes(':') ? `[${config.host}]` : config.host;
+    const stop = async (): Promise<void> => {
+      app.get(Readiness).stop();
+      await app.close();
+      await database.close();
+      await embedded?.stop();
+    };
+    return { app, url: `http://${host}:${String(port)}`, embedded: embedded !== null, stop };
+  } catch (error) {
+    await embedded?.stop();
+    throw error;
+  }
+}

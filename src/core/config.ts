@@ -1,0 +1,130 @@
+import { resolve } from 'node:path';
+import { isIP } from 'node:net';
+import { z } from 'zod';
+
+/**
+ * The environment, read once and typed (contract: operations.md). A variable that is misspelt, malformed or missing
+ * stops the boot with one line per problem. `.env.example` is checked against this table by a test.
+ */
+
+const flag = z.enum(['true', 'false']).transform((text) => text === 'true');
+const count = (min: number, max: number) => z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.number().min(min).max(max));
+const list = z.string().transform((text) => text.split(',').map((item) => item.trim()).filter((item) => item !== ''));
+const limit = (perMinute: string) => ({ parse: count(0, 1_000_000), initial: perMinute, help: 'requests a minute; 0 = off', unused: true as const });
+
+interface Setting {
+  parse: z.ZodType;
+  /** The text that stands for an absent variable; undefined = none, the value is then undefined. */
+  initial?: string;
+  help: string;
+  /** Accepted and checked, and without effect in this version: the boot says so when it is set. */
+  unused?: true;
+}
+
+export const settings = {
+  PORT: { parse: count(0, 65_535), initial: '3000', help: 'TCP port; 0 = any free one' },
+  HOST: { parse: z.string().min(1), initial: '127.0.0.1', help: 'address to listen on' },
+  DATABASE_URL: { parse: z.url({ protocol: /^postgres(ql)?$/ }), help: 'PostgreSQL 15 or newer; absent = the embedded database in DATA_DIR' },
+  DATABASE_POOL_SIZE: { parse: count(2, 1000), initial: '10', help: 'connections of one process' },
+  DATA_DIR: { parse: z.string().min(1).transform((path) => resolve(path)), initial: './.latchkey', help: 'embedded database and generated master key' },
+  MASTER_KEY: { parse: z.string().refine(isMasterKey, 'must be 32 bytes in base64 (openssl rand -base64 32)'), help: 'encrypts and peppers what is at rest; generated in DATA_DIR when embedded, required with DATABASE_URL' },
+  PLATFORM_TOKEN: { parse: z.string().min(32, 'must have at least 32 characters'), help: "operator's token for platform routes; absent = they are closed" },
+  OPEN_SIGNUP: { parse: flag, initial: 'false', help: 'whether anyone may create an account' },
+  SEED_DEMO: { parse: flag, initial: 'true', help: 'whether the first start of an embedded database makes a demo account' },
+  ROLE: { parse: z.enum(['all', 'api', 'worker']), initial: 'all', help: 'what this process does', unused: true },
+  PROCESSES: { parse: z.string().regex(/^(auto|[1-9]\d*)$/, 'must be a number from 1 on, or auto'), initial: '1', help: 'HTTP processes on this machine', unused: true },
+  REDIS_URL: { parse: z.url({ protocol: /^rediss?$/ }), help: 'shared rate limits across instances', unused: true },
+  TRUSTED_PROXIES: { parse: list.refine((items) => items.every(isCidr), 'must be a comma list of addresses or CIDR ranges'), initial: '', help: 'proxies whose X-Forwarded-For is believed, as CIDR list' },
+  CORS_ORIGINS: { parse: list, initial: '', help: 'origins whose browsers may call management routes' },
+  LIMIT_VALIDATE_PER_MINUTE: limit('60'),
+  LIMIT_VALIDATE_UNKNOWN_PER_MINUTE: limit('20'),
+  LIMIT_ACTIVATE_PER_MINUTE: limit('10'),
+  LIMIT_AUTH_FAILURES_PER_MINUTE: limit('30'),
+  LIMIT_MANAGEMENT_PER_MINUTE: limit('120'),
+  LIMIT_PUBLIC_PER_MINUTE: limit('300'),
+  WEBHOOK_ALLOW_LOOPBACK: { parse: flag, initial: 'false', help: 'whether webhooks may go to this machine', unused: true },
+  WEBHOOK_RETRY_SCHEDULE: { parse: list, initial: '', help: 'seconds before each try, comma list', unused: true },
+  METRICS_TOKEN: { parse: z.string().min(1), help: 'token for /metrics', unused: true },
+  LOG_LEVEL: { parse: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']), initial: 'info', help: 'least severe level that is logged' },
+  OTEL_EXPORTER_OTLP_ENDPOINT: { parse: z.url(), help: 'where traces go', unused: true },
+} as const satisfies Record<string, Setting>;
+
+/** Prefixes that are ours alone: a variable with one of them that is no setting is a misspelling. */
+const OUR_PREFIXES = ['LATCHKEY_', 'LIMIT_', 'WEBHOOK_', 'DATABASE_', 'MASTER_', 'PLATFORM_', 'METRICS_', 'SEED_', 'TRUSTED_', 'CORS_'];
+
+/** The settings in force; also the token under which Nest hands them out. */
+export class Config {
+  readonly port!: number;
+  readonly host!: string;
+  /** Undefined = embedded. */
+  readonly databaseUrl?: string;
+  readonly databasePoolSize!: number;
+  readonly dataDir!: string;
+  /** 32 bytes; undefined only before the embedded database's own key is read. */
+  readonly masterKey?: Buffer;
+  readonly platformToken?: string;
+  readonly openSignup!: boolean;
+  readonly seedDemo!: boolean;
+  readonly trustedProxies!: string[];
+  readonly corsOrigins!: string[];
+  readonly logLevel!: string;
+  /** Names of variables that are set but have no effect yet. */
+  readonly unused!: string[];
+}
+
+/** One line per problem, for the operator. */
+export class ConfigError extends Error {
+  constructor(readonly problems: string[]) {
+    super(problems.join('\n'));
+  }
+}
+
+/** @throws ConfigError listing every problem */
+export function loadConfig(environment: Record<string, string | undefined>): Config {
+  const problems: string[] = [];
+  const values: Record<string, unknown> = {};
+  for (const [name, setting] of Object.entries<Setting>(settings)) {
+    // An empty variable is an absent one, as in `PLATFORM_TOKEN= npm start`.
+    const text = environment[name] === '' ? undefined : environment[name];
+    const given = text ?? setting.initial;
+    if (given === undefined) continue;
+    const result = setting.parse.safeParse(given);
+    if (result.success) values[name] = result.data;
+    else problems.push(`${name}: ${result.error.issues[0]?.message ?? 'is not valid'}`);
+  }
+  if (values.DATABASE_URL !== undefined && values.MASTER_KEY === undefined && !problems.some((line) => line.startsWith('MASTER_KEY'))) {
+    problems.push('MASTER_KEY: is required with DATABASE_URL (openssl rand -base64 32)');
+  }
+  for (const name of Object.keys(environment)) {
+    if (!(name in settings) && OUR_PREFIXES.some((prefix) => name.startsWith(prefix))) problems.push(`${name}: is no setting of Latchkey (misspelt?)`);
+  }
+  if (problems.length > 0) throw new ConfigError(problems);
+  return {
+    port: values.PORT as number,
+    host: values.HOST as string,
+    databaseUrl: values.DATABASE_URL as string | undefined,
+    databasePoolSize: values.DATABASE_POOL_SIZE as number,
+    dataDir: values.DATA_DIR as string,
+    masterKey: values.MASTER_KEY === undefined ? undefined : Buffer.from(values.MASTER_KEY as string, 'base64'),
+    platformToken: values.PLATFORM_TOKEN as string | undefined,
+    openSignup: values.OPEN_SIGNUP as boolean,
+    seedDemo: values.SEED_DEMO as boolean,
+    trustedProxies: values.TRUSTED_PROXIES as string[],
+    corsOrigins: values.CORS_ORIGINS as string[],
+    logLevel: values.LOG_LEVEL as string,
+    unused: Object.entries<Setting>(settings)
+      .filter(([name, setting]) => setting.unused === true && (environment[name] ?? '') !== '' && environment[name] !== setting.initial)
+      .map(([name]) => name),
+  };
+}
+
+function isMasterKey(text: string): boolean {
+  return /^[A-Za-z0-9+/]{43}=$/.test(text) && Buffer.from(text, 'base64').length === 32;
+}
+
+function isCidr(text: string): boolean {
+  const [address = '', prefix, ...rest] = text.split('/');
+  const version = isIP(address);
+  if (version === 0 || rest.length > 0) return false;
+  return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (version === 4 ? 32 : 128));
+}

@@ -1,0 +1,105 @@
+import { PrismaPg } from '@prisma/adapter-pg';
+import pg from 'pg';
+import type { EnvironmentName } from '../domain/api-key.js';
+import { PrismaClient, type Prisma } from '../generated/prisma/client.js';
+
+/** Whose data a unit of work may touch. */
+export interface Tenant {
+  accountId: string;
+  environmentId: string;
+  environment: EnvironmentName;
+}
+
+/** The client inside a unit of work: queries, no way to begin or end transactions. */
+export type Db = Prisma.TransactionClient;
+
+/** A read of the hot paths, prepared once a connection under its name. */
+export interface Lookup {
+  name: string;
+  text: string;
+}
+
+export const TENANT_ROLE = 'latchkey_tenant';
+export const SYSTEM_ROLE = 'latchkey_system';
+export const LOOKUP_ROLE = 'latchkey_lookup';
+
+/** How long a unit of work waits for a connection before the answer is 503, and how long it may run. */
+const ACQUIRE_TIMEOUT_MS = 10_000;
+const WORK_TIMEOUT_MS = 30_000;
+const STATEMENT_TIMEOUT_MS = 20_000;
+/** Share of the pool that the hot paths have to themselves. */
+const LOOKUP_SHARE = 0.4;
+
+/**
+ * The only door to the data (docs/decisions/0002-tenancy.md). The Prisma client is private: no code can query without
+ * saying, by type, whose data it may touch, and the database holds it to that with row-level security.
+ */
+export class Database {
+  private readonly client: PrismaClient;
+  private readonly lookups: pg.Pool;
+
+  constructor(databaseUrl: string, poolSize: number) {
+    const lookupSize = Math.max(1, Math.floor(poolSize * LOOKUP_SHARE));
+    const adapter = new PrismaPg(poolConfig(databaseUrl, TENANT_ROLE, poolSize - lookupSize), { onPoolError: ignoreIdleError });
+    this.client = new PrismaClient({ adapter, transactionOptions: { maxWait: ACQUIRE_TIMEOUT_MS, timeout: WORK_TIMEOUT_MS } });
+    this.lookups = new pg.Pool(poolConfig(databaseUrl, LOOKUP_ROLE, lookupSize));
+    this.lookups.on('error', ignoreIdleError);
+  }
+
+  /** One unit of work, one transaction, on the rows of one tenant. */
+  within<T>(tenant: Tenant, work: (db: Db) => Promise<T>): Promise<T> {
+    return this.client.$transaction(async (db) => {
+      await db.$executeRaw`
+        SELECT set_config('app.environment_id', ${tenant.environmentId}, true),
+               set_config('app.account_id', ${tenant.accountId}, true)`;
+      return work(db);
+    });
+  }
+
+  /**
+   * One unit of work across tenants, for the few that must: `reason` says why, and a test lists the callers. Rows that
+   * it writes name their environment themselves.
+   */
+  acrossTenants<T>(reason: string, work: (db: Db) => Promise<T>): Promise<T> {
+    return this.client.$transaction(async (db) => {
+      await db.$executeRaw`SELECT set_config('role', ${SYSTEM_ROLE}, true), set_config('app.reason', ${reason}, true)`;
+      return work(db);
+    });
+  }
+
+  /** One read-only statement across tenants, under a role that can only read; for the hot paths. */
+  async lookup<Row extends pg.QueryResultRow>(statement: Lookup, values: unknown[]): Promise<Row[]> {
+    const { rows } = await this.lookups.query<Row>({ ...statement, values });
+    return rows;
+  }
+
+  /** Whether the database answers. */
+  async ping(): Promise<void> {
+    await this.lookups.query('SELECT 1');
+  }
+
+  /** After everything that might still want to save. */
+  async close(): Promise<void> {
+    await Promise.all([this.client.$disconnect(), this.lookups.end()]);
+  }
+}
+
+/**
+ * Every session runs as one of our roles, never as the connection string's. UTC because Prisma's adapter reads every
+ * timestamp as UTC whatever the session's zone is.
+ */
+function poolConfig(connectionString: string, role: string, max: number): pg.PoolConfig {
+  return {
+    connectionString,
+    max,
+    options: `-c role=${role} -c timezone=UTC -c statement_timeout=${String(STATEMENT_TIMEOUT_MS)}`,
+    connectionTimeoutMillis: ACQUIRE_TIMEOUT_MS,
+    keepAlive: true,
+    application_name: `latchkey ${role}`,
+  };
+}
+
+/** An idle connection that breaks is replaced when the next query needs one; that query reports what is wrong. */
+function ignoreIdleError(): void {
+  return undefined;
+}

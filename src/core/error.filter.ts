@@ -1,0 +1,68 @@
+import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
+import { STATUS_CODES } from 'node:http';
+import type { Request, Response } from 'express';
+import type { Logger } from 'pino';
+import { errorCodes, LatchkeyError } from '../domain/errors.js';
+import { fromDatabase } from './database-errors.js';
+
+const RETRY_AFTER_SECONDS = 5;
+
+/** The one place where an error becomes an answer (contract: http.md, "Errors"). */
+@Catch()
+export class ErrorFilter implements ExceptionFilter {
+  constructor(private readonly logger: Logger) {}
+
+  catch(thrown: unknown, host: ArgumentsHost): void {
+    const request = host.switchToHttp().getRequest<Request>();
+    const response = host.switchToHttp().getResponse<Response>();
+    const error = toLatchkeyError(thrown);
+    if (error.status >= 500) this.logger.error({ requestId: request.id, err: thrown }, error.message);
+    if (response.headersSent) {
+      response.destroy();
+      return;
+    }
+    response.locals.errorCode = error.code;
+    if (error.status === 401) response.setHeader('WWW-Authenticate', 'Bearer realm="latchkey", ApiKey realm="latchkey", License realm="latchkey"');
+    if (error.status === 503) response.setHeader('Retry-After', RETRY_AFTER_SECONDS);
+    response.status(error.status);
+    if (wantsProblem(request)) response.type('application/problem+json').send(JSON.stringify(toProblem(error, request)));
+    else response.json(toBody(error, request));
+  }
+}
+
+/** Null when it is none of ours, the framework's or the database's: a fault, whose message no caller may see. */
+function toLatchkeyError(thrown: unknown): LatchkeyError {
+  if (thrown instanceof LatchkeyError) return thrown;
+  // Nest's own: no such route, or a path that cannot be decoded.
+  if (thrown instanceof HttpException && thrown.getStatus() < 500) return new LatchkeyError('NOT_FOUND', 'No such route.');
+  return fromDatabase(thrown) ?? new LatchkeyError('INTERNAL_ERROR', 'Something broke on our side.');
+}
+
+/** Only when the caller ranks it above plain JSON. */
+function wantsProblem(request: Request): boolean {
+  return request.accepts(['application/json', 'application/problem+json']) === 'application/problem+json';
+}
+
+function toBody(error: LatchkeyError, request: Request): object {
+  return {
+    error: STATUS_CODES[error.status],
+    code: error.code,
+    message: error.message,
+    requestId: request.id,
+    ...(error.details === undefined ? {} : { details: error.details }),
+  };
+}
+
+/** RFC 9457. `type` leads to the code's entry in the reference that this server serves. */
+function toProblem(error: LatchkeyError, request: Request): object {
+  return {
+    type: `/docs/errors#${error.code}`,
+    title: errorCodes[error.code].title,
+    status: error.status,
+    detail: error.message,
+    instance: request.path,
+    code: error.code,
+    requestId: request.id,
+    ...(error.details === undefined ? {} : { details: error.details }),
+  };
+}

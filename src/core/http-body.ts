@@ -1,0 +1,52 @@
+import { isUtf8 } from 'node:buffer';
+import express, { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
+import { LatchkeyError } from '../domain/errors.js';
+
+const BODY_LIMIT = '256kb';
+
+/** JSON bodies (contract: http.md, "Base"): the right type, the right size, real UTF-8; anything else is its own 4xx. */
+export function jsonBody(): RequestHandler {
+  const parse = express.json({
+    limit: BODY_LIMIT,
+    type: 'application/json',
+    verify: (_request, _response, bytes) => {
+      // The parser would put replacement characters where the bytes are wrong, and the vendor's text would be changed.
+      if (!isUtf8(bytes)) throw new LatchkeyError('MALFORMED_JSON', 'The body is not valid UTF-8.');
+    },
+  });
+  return (request: Request, response: Response, next: NextFunction) => {
+    if (hasBody(request) && request.is('application/json') === false) {
+      next(new LatchkeyError('UNSUPPORTED_MEDIA_TYPE', 'Bodies are sent as Content-Type: application/json.'));
+      return;
+    }
+    parse(request, response, (error?: unknown) => {
+      next(error === undefined ? undefined : toLatchkeyError(error));
+    });
+  };
+}
+
+function hasBody(request: Request): boolean {
+  return request.headers['transfer-encoding'] !== undefined || (request.headers['content-length'] ?? '0') !== '0';
+}
+
+/** `type` is set by the parser: https://github.com/expressjs/body-parser#errors */
+function toLatchkeyError(error: unknown): unknown {
+  const { type, body } = error as { type?: string; body?: unknown };
+  switch (type) {
+    case 'entity.too.large':
+      return new LatchkeyError('PAYLOAD_TOO_LARGE', 'The body is larger than 256 KiB.');
+    case 'entity.parse.failed':
+      return new LatchkeyError('MALFORMED_JSON', 'The body is not valid JSON: an object was expected.');
+    case 'entity.verify.failed':
+      return new LatchkeyError('MALFORMED_JSON', body === undefined ? 'The body is not valid JSON.' : 'The body is not valid UTF-8.');
+    case 'charset.unsupported':
+    case 'encoding.unsupported':
+      return new LatchkeyError('UNSUPPORTED_MEDIA_TYPE', 'Bodies are sent as UTF-8, plain or compressed with gzip, deflate or br.');
+    case 'request.size.invalid':
+    case 'request.aborted':
+      return new LatchkeyError('MALFORMED_JSON', 'The body ended early.');
+    default:
+      // Broken compression comes without a type.
+      return (error as { status?: number }).status === 400 ? new LatchkeyError('MALFORMED_JSON', 'The body could not be read.') : error;
+  }
+}

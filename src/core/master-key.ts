@@ -1,0 +1,74 @@
+import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, randomBytes } from 'node:crypto';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/**
+ * Everything derived from the master key: peppers for digests, the tag of license keys, encryption at rest. Each use
+ * has its own key (HKDF-SHA-256, RFC 5869), so that none can stand in for another.
+ */
+export class MasterKey {
+  /** Names the key without revealing it; stored beside what was made with it. */
+  readonly id: string;
+  /** For `generateLicenseKey` and `parseLicenseKey`. */
+  readonly licenseKeyTagSecret: Buffer;
+  private readonly apiKeyPepper: Buffer;
+  private readonly licenseKeyPepper: Buffer;
+  private readonly sealingKey: Buffer;
+
+  constructor(master: Buffer) {
+    const derive = (use: string): Buffer => Buffer.from(hkdfSync('sha256', master, '', `latchkey ${use}`, 32));
+    this.id = createHash('sha256').update(derive('key id')).digest('hex').slice(0, 8);
+    this.licenseKeyTagSecret = derive('license key tag');
+    this.apiKeyPepper = derive('api key pepper');
+    this.licenseKeyPepper = derive('license key pepper');
+    this.sealingKey = derive('sealing');
+  }
+
+  digestApiKey(key: string): Uint8Array<ArrayBuffer> {
+    return hmac(this.apiKeyPepper, key);
+  }
+
+  /** `body` is the canonical part of a generated key, which is unique everywhere. */
+  digestGeneratedKey(body: string): Uint8Array<ArrayBuffer> {
+    return hmac(this.licenseKeyPepper, `generated:${body}`);
+  }
+
+  /** The account's id is part of the digest: the same key of another vendor is another digest. */
+  digestVendorKey(accountId: string, key: string): Uint8Array<ArrayBuffer> {
+    return hmac(this.licenseKeyPepper, `vendor:${accountId}:${key}`);
+  }
+
+  /** AES-256-GCM: 12 bytes nonce, 16 bytes tag, cipher text. `context` binds it to its row and is needed to open it. */
+  seal(plain: string, context: string): Uint8Array<ArrayBuffer> {
+    const nonce = randomBytes(12);
+    const cipher = createCipheriv('aes-256-gcm', this.sealingKey, nonce).setAAD(Buffer.from(context));
+    const sealed = Buffer.concat([cipher.update(plain, 'utf8'), cipher.final()]);
+    return new Uint8Array(Buffer.concat([nonce, cipher.getAuthTag(), sealed]));
+  }
+
+  /** @throws when the bytes were not sealed with this key and context */
+  open(sealed: Uint8Array, context: string): string {
+    const bytes = Buffer.from(sealed);
+    const decipher = createDecipheriv('aes-256-gcm', this.sealingKey, bytes.subarray(0, 12)).setAAD(Buffer.from(context));
+    decipher.setAuthTag(bytes.subarray(12, 28));
+    return Buffer.concat([decipher.update(bytes.subarray(28)), decipher.final()]).toString('utf8');
+  }
+}
+
+/** The embedded set-up's own key: made once in the data directory, readable by its owner only. */
+export async function embeddedMasterKey(dataDir: string): Promise<Buffer> {
+  const file = join(dataDir, 'master-key');
+  await mkdir(dataDir, { recursive: true });
+  try {
+    await writeFile(file, `${randomBytes(32).toString('base64')}\n`, { flag: 'wx', mode: 0o600 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+  const key = Buffer.from((await readFile(file, 'utf8')).trim(), 'base64');
+  if (key.length !== 32) throw new Error(`${file} does not hold 32 bytes in base64: restore it from a backup.`);
+  return key;
+}
+
+function hmac(pepper: Buffer, text: string): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(createHmac('sha256', pepper).update(text).digest());
+}

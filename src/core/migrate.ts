@@ -1,0 +1,86 @@
+import pg from 'pg';
+import { LOOKUP_ROLE, SYSTEM_ROLE, TENANT_ROLE } from './database.js';
+import { applyMigrations, migrationStatus } from './schema-engine.js';
+
+/** Any two Latchkey processes that boot at once agree on this number. */
+const MIGRATION_LOCK = 7_205_759_404;
+const MINIMUM_VERSION = 150_000;
+
+/** A database that Latchkey must not run on; the message says what to do. */
+export class DatabaseNotUsable extends Error {}
+
+/**
+ * Bring the schema up to date and make sure that the isolation between tenants is real. Of servers that boot at once
+ * one migrates, the others wait for it.
+ * @returns names of the migrations applied here
+ * @throws DatabaseNotUsable
+ */
+export async function prepareDatabase(databaseUrl: string, masterKeyId: string): Promise<string[]> {
+  return withClient(databaseUrl, async (client) => {
+    await requireVersion(client);
+    await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
+    const status = await migrationStatus(databaseUrl);
+    if (status.failed.length > 0) {
+      throw new DatabaseNotUsable(`Migration ${status.failed.join(', ')} failed earlier. Mend its cause, then run: npx prisma migrate resolve --rolled-back ${status.failed[0] ?? ''}`);
+    }
+    if (status.unknown.length > 0) {
+      throw new DatabaseNotUsable(`The database is newer than this program: it has ${status.unknown.join(', ')}. Run the newer version.`);
+    }
+    const applied = status.pending.length === 0 ? [] : await applyMigrations(databaseUrl);
+    await requireIsolation(client);
+    await requireMasterKey(client, masterKeyId);
+    return applied;
+  });
+}
+
+/** The session ends with the client, and with it the lock. */
+async function withClient<T>(databaseUrl: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client({ connectionString: databaseUrl, connectionTimeoutMillis: 10_000 });
+  client.on('error', () => undefined);
+  await client.connect();
+  return work(client).finally(() => client.end());
+}
+
+async function requireVersion(client: pg.Client): Promise<void> {
+  const { rows } = await client.query<{ version: number }>(`SELECT current_setting('server_version_num')::int AS version`);
+  if ((rows[0]?.version ?? 0) < MINIMUM_VERSION) throw new DatabaseNotUsable('Latchkey needs PostgreSQL 15 or newer.');
+}
+
+/**
+ * Row-level security does nothing for superusers, for roles with BYPASSRLS, and on tables where it is off. All three
+ * would be silent, so all three are looked at.
+ */
+async function requireIsolation(client: pg.Client): Promise<void> {
+  for (const role of [TENANT_ROLE, SYSTEM_ROLE, LOOKUP_ROLE]) {
+    try {
+      await client.query(`SET ROLE ${role}`);
+      await client.query('RESET ROLE');
+    } catch {
+      throw new DatabaseNotUsable(`The connection's role cannot act as ${role}. As its administrator, run: GRANT ${role} TO "${client.user ?? ''}"`);
+    }
+  }
+  const { rows: strong } = await client.query<{ rolname: string }>(
+    'SELECT rolname FROM pg_roles WHERE rolname = ANY($1) AND (rolsuper OR rolbypassrls OR rolcanlogin)',
+    [[TENANT_ROLE, SYSTEM_ROLE, LOOKUP_ROLE]],
+  );
+  if (strong.length > 0) {
+    throw new DatabaseNotUsable(`Role ${strong.map((role) => role.rolname).join(', ')} could escape the isolation of tenants: it must be NOLOGIN NOSUPERUSER NOBYPASSRLS.`);
+  }
+  const { rows: open } = await client.query<{ relname: string }>(
+    `SELECT relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+      WHERE nspname = current_schema() AND relkind IN ('r', 'p') AND relname <> '_prisma_migrations'
+        AND NOT (relrowsecurity AND relforcerowsecurity)`,
+  );
+  if (open.length > 0) throw new DatabaseNotUsable(`Row-level security is not forced on: ${open.map((table) => table.relname).join(', ')}.`);
+}
+
+/** With another master key every stored key would be unknown: say so at once instead of answering 401 to everyone. */
+async function requireMasterKey(client: pg.Client, masterKeyId: string): Promise<void> {
+  await client.query(`SET ROLE ${SYSTEM_ROLE}`);
+  const { rows } = await client.query<{ other: boolean }>(
+    'SELECT EXISTS (SELECT FROM api_key) AND NOT EXISTS (SELECT FROM api_key WHERE pepper_id = $1) AS other',
+    [masterKeyId],
+  );
+  await client.query('RESET ROLE');
+  if (rows[0]?.other === true) throw new DatabaseNotUsable('MASTER_KEY is not the one that this database was made with: no stored key could be recognised.');
+}

@@ -1,0 +1,193 @@
+import { applyDecorators, HttpCode, type INestApplication, SetMetadata } from '@nestjs/common';
+import { ApiExtension, ApiExtraModels, ApiResponse, DocumentBuilder, getSchemaPath, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
+import { STATUS_CODES } from 'node:http';
+import { errorCodes, type ErrorCode } from '../domain/errors.js';
+import { scopes } from '../domain/scopes.js';
+
+/** What routes say about their answers, and the OpenAPI 3.1 document that is made of it. */
+
+type View = new (...args: never[]) => object;
+
+const BARE = 'latchkey:bare';
+const FAILS_EXTENSION = 'x-latchkey-fails';
+
+/** 200 with one thing in the envelope. */
+export const AnswersOne = (view: View, description = 'The resource.'): MethodDecorator => answers(200, view, description);
+
+/** 201 with the new thing in the envelope, and where it is. */
+export const AnswersCreated = (view: View, description = 'The new resource; `Location` says where it is.'): MethodDecorator => answers(201, view, description);
+
+/** Beside 201: 200 with what was there already. */
+export const AnswersExisting = (view: View): MethodDecorator => described(200, view, 'It was there already; nothing changed.');
+
+/** 200 with a page of things. */
+export const AnswersPage = (view: View): MethodDecorator =>
+  applyDecorators(
+    HttpCode(200),
+    ApiExtraModels(view),
+    ApiResponse({
+      status: 200,
+      description: 'One page.',
+      schema: { type: 'object', required: ['data', 'pagination'], properties: { data: { type: 'array', items: { $ref: getSchemaPath(view) } }, pagination: { $ref: '#/components/schemas/Pagination' } } },
+    }),
+  );
+
+/** 204. */
+export const AnswersNothing = (): MethodDecorator => applyDecorators(HttpCode(204), ApiResponse({ status: 204, description: 'Done.' }));
+
+/** The answer is sent as the handler gives it. */
+export const Bare = (): MethodDecorator => SetMetadata(BARE, true);
+
+/** An object outside of the envelope. */
+export const AnswersBare = (view: View, description: string): MethodDecorator =>
+  applyDecorators(HttpCode(200), Bare(), ApiExtraModels(view), ApiResponse({ status: 200, description, schema: { $ref: getSchemaPath(view) } }));
+
+export function isBare(handler: object): boolean {
+  return Reflect.getMetadata(BARE, handler) === true;
+}
+
+/** The route's own refusals, besides those that every route has. */
+export const Fails = (...codes: ErrorCode[]): MethodDecorator => ApiExtension(FAILS_EXTENSION, codes);
+
+function answers(status: 200 | 201, view: View, description: string): MethodDecorator {
+  return applyDecorators(HttpCode(status), described(status, view, description));
+}
+
+function described(status: 200 | 201, view: View, description: string): MethodDecorator {
+  return applyDecorators(
+    ApiExtraModels(view),
+    ApiResponse({
+      status,
+      description,
+      schema: { type: 'object', required: ['data'], properties: { data: { $ref: getSchemaPath(view) } } },
+      ...(status === 201 ? { headers: { Location: { description: 'Path of the new resource.', schema: { type: 'string' } } } } : {}),
+    }),
+  );
+}
+
+interface Operation {
+  security?: Record<string, string[]>[];
+  parameters?: { in: string; name: string }[];
+  requestBody?: object;
+  responses: Record<string, object>;
+  [FAILS_EXTENSION]?: ErrorCode[];
+}
+
+/** The whole document: what the decorators say, and what holds for every route. */
+export function createOpenApi(app: INestApplication, version: string): OpenAPIObject {
+  const builder = new DocumentBuilder()
+    .setOpenAPIVersion('3.1.0')
+    .setTitle('Latchkey')
+    .setVersion(version)
+    .setDescription(introduction)
+    .setLicense('MIT', '')
+    .addServer('/')
+    .addBearerAuth({ type: 'http', description: 'An API key, `lk_live_…` or `lk_test_…`. `Authorization: ApiKey <key>` is equal.' }, 'apiKey')
+    .addApiKey({ type: 'apiKey', in: 'header', name: 'X-API-Key', description: 'An API key in a header of its own.' }, 'apiKeyHeader')
+    .addApiKey({ type: 'apiKey', in: 'header', name: 'Authorization', description: '`License <license key>`: for its own license only. A vendor-chosen key needs `X-Account-Id` beside it.' }, 'license')
+    .addBearerAuth({ type: 'http', description: "The operator's platform token." }, 'platform');
+  for (const [name, description] of Object.entries(tags)) builder.addTag(name, description);
+  const document = SwaggerModule.createDocument(app, builder.build(), { operationIdFactory: (controller, method) => `${controller.replace(/Controller$/, '')}_${method}` });
+  document.components = { ...document.components, schemas: { ...document.components?.schemas, ...sharedSchemas } as never };
+  for (const schema of Object.entries(document.components.schemas ?? {})) requireEveryFieldOfViews(...(schema as [string, { properties?: object; required?: string[] }]));
+  for (const path of Object.values(document.paths)) {
+    for (const operation of Object.values(path as Record<string, Operation>)) addErrors(operation);
+  }
+  return document;
+}
+
+const introduction = `Latchkey issues license keys, answers "may this copy run?", counts machines exactly, and keeps every vendor's data apart.
+
+Every answer is \`{ "data": … }\`, lists with \`pagination\`; every error has a stable \`code\` (see [all codes](/docs/errors)).
+Times are ISO-8601 UTC with milliseconds, ids are UUIDs. Unknown fields and parameters are refused. \`X-Request-Id\` comes back on every answer.
+
+Scopes of API keys:
+
+${Object.entries(scopes).map(([name, help]) => `- \`${name}\` – ${help}`).join('\n')}`;
+
+const tags = {
+  Validation: 'May this copy run?',
+  Accounts: 'Vendors, each with a live and a test environment.',
+  'API keys': 'Credentials of dashboards and back offices.',
+  Products: 'What is sold.',
+  Policies: 'The rules that licenses of a product follow.',
+  Entitlements: 'Features that policies and licenses grant.',
+  Licenses: 'What a customer holds.',
+  Machines: 'Where a license runs: one seat each.',
+  Service: 'The server itself.',
+};
+
+const sharedSchemas = {
+  Pagination: {
+    type: 'object',
+    required: ['nextCursor', 'hasMore'],
+    properties: {
+      nextCursor: { type: ['string', 'null'], description: 'Pass it as `cursor` for the next page; null on the last.', example: null },
+      hasMore: { type: 'boolean', example: false },
+    },
+  },
+  Error: {
+    type: 'object',
+    required: ['error', 'code', 'message', 'requestId'],
+    properties: {
+      error: { type: 'string', description: 'The HTTP reason phrase.', example: 'Not Found' },
+      code: { type: 'string', enum: Object.keys(errorCodes), description: 'Stable; switch on this.', example: 'NOT_FOUND' },
+      message: { type: 'string', description: 'For people.', example: 'No such license.' },
+      requestId: { type: 'string', example: '0198c5f6-7c1e-7a60-9d9b-0f4a3c1b2d3e' },
+      details: { type: 'object', description: 'What else helps; depends on the code.', additionalProperties: true },
+    },
+  },
+  Problem: {
+    type: 'object',
+    description: 'RFC 9457: the same facts, for `Accept: application/problem+json`.',
+    required: ['type', 'title', 'status', 'detail', 'instance', 'code', 'requestId'],
+    properties: {
+      type: { type: 'string', format: 'uri-reference', example: '/docs/errors#NOT_FOUND' },
+      title: { type: 'string', example: 'Not found' },
+      status: { type: 'integer', example: 404 },
+      detail: { type: 'string', example: 'No such license.' },
+      instance: { type: 'string', example: '/api/v1/licenses/0198c5f6-7c1e-7a60-9d9b-0f4a3c1b2d3e' },
+      code: { type: 'string', enum: Object.keys(errorCodes), example: 'NOT_FOUND' },
+      requestId: { type: 'string', example: '0198c5f6-7c1e-7a60-9d9b-0f4a3c1b2d3e' },
+      details: { type: 'object', additionalProperties: true },
+    },
+  },
+};
+
+/** A view answers every one of its fields, always. */
+function requireEveryFieldOfViews(name: string, schema: { properties?: object; required?: string[] }): void {
+  if (name.endsWith('View')) schema.required = Object.keys(schema.properties ?? {});
+}
+
+/** The refusals that follow from what a route takes, and its own. */
+function addErrors(operation: Operation): void {
+  const takesInput = operation.requestBody !== undefined || operation.parameters?.some((parameter) => parameter.in === 'query') === true;
+  const needsCredential = (operation.security ?? []).length > 0;
+  const codes = new Set<ErrorCode>(operation[FAILS_EXTENSION] ?? []);
+  const add = (when: boolean, ...more: ErrorCode[]): void => {
+    if (when) for (const code of more) codes.add(code);
+  };
+  add(takesInput, 'VALIDATION_ERROR');
+  add(operation.parameters?.some((parameter) => parameter.name === 'cursor') === true, 'INVALID_CURSOR');
+  add(operation.requestBody !== undefined, 'MALFORMED_JSON', 'PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE');
+  add(needsCredential, 'AUTH_FAILED', 'API_KEY_EXPIRED', 'API_KEY_REVOKED', 'INSUFFICIENT_SCOPE', 'ACCOUNT_SUSPENDED');
+  add(operation.parameters?.some((parameter) => parameter.in === 'path') === true, 'NOT_FOUND');
+  add(true, 'INTERNAL_ERROR', 'UNAVAILABLE');
+  Reflect.deleteProperty(operation, FAILS_EXTENSION);
+  for (const code of codes) addError(operation.responses, code);
+}
+
+function addError(responses: Record<string, object>, code: ErrorCode): void {
+  const { status, title } = errorCodes[code];
+  const response = (responses[String(status)] ??= {
+    description: STATUS_CODES[status],
+    content: {
+      'application/json': { schema: { $ref: '#/components/schemas/Error' }, examples: {} },
+      'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } },
+    },
+  }) as { content: { 'application/json': { examples: Record<string, object> } } };
+  response.content['application/json'].examples[code] = {
+    summary: title,
+    value: { error: STATUS_CODES[status], code, message: `${title}.`, requestId: '0198c5f6-7c1e-7a60-9d9b-0f4a3c1b2d3e' },
+  };
+}

@@ -1,0 +1,101 @@
+import { LatchkeyError } from './errors.js';
+import type { ExpirationBasis, PolicyRules } from './policy.js';
+
+/**
+ * When a license's term begins, ends and is renewed. A day is 86,400 s exactly; calendar months keep the day of the
+ * month that the term was anchored on, clamped at shorter months (contract: resources.md, "Policies").
+ */
+
+export const DAY_MS = 86_400_000;
+/** Past this, times have no four-digit year and clients cannot read them. */
+const END_OF_TIME_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
+export type TermPolicy = Pick<PolicyRules, 'durationDays' | 'durationCalendarMonths' | 'isTrial' | 'trialDurationDays'>;
+export type ExpiryPolicy = Pick<PolicyRules, 'expirationStrategy' | 'gracePeriodDays'>;
+
+type Term = { days: number } | { calendarMonths: number };
+
+/** The length of one term, or null when licenses of the policy are perpetual. */
+export function termOf(policy: TermPolicy): Term | null {
+  if (policy.isTrial && policy.trialDurationDays !== null) return { days: policy.trialDurationDays };
+  if (policy.durationDays !== null) return { days: policy.durationDays };
+  if (policy.durationCalendarMonths !== null) return { calendarMonths: policy.durationCalendarMonths };
+  return null;
+}
+
+/** `anchor` gives calendar-month terms their day: 31 Jan → 28 Feb → 31 Mar, not 28 Mar. */
+function addTerm(from: Date, term: Term, anchor: Date): Date {
+  if ('days' in term) return new Date(from.getTime() + term.days * DAY_MS);
+  const months = from.getUTCFullYear() * 12 + from.getUTCMonth() + term.calendarMonths;
+  const year = Math.floor(months / 12);
+  const month = months % 12;
+  const lastDay = new Date(Date.UTC(year, month + 1, 0)).getUTCDate();
+  const result = new Date(from);
+  result.setUTCFullYear(year, month, Math.min(anchor.getUTCDate(), lastDay));
+  return result;
+}
+
+/** The expiry and anchor of a license whose clock starts at `startedAt`. */
+export function firstTerm(policy: TermPolicy, startedAt: Date): { expiresAt: Date; termAnchorAt: Date } | null {
+  const term = termOf(policy);
+  return term === null ? null : { expiresAt: addTerm(startedAt, term, startedAt), termAnchorAt: startedAt };
+}
+
+/** What is stored of a license's term. While `clockPending`, its expiry waits for the event of the policy's basis. */
+export interface TermColumns {
+  expiresAt: Date | null;
+  termAnchorAt: Date | null;
+  clockPending: boolean;
+}
+
+/** A new license's term: what the vendor says (null = perpetual), else what the policy says. */
+export function initialTerm(explicit: Date | null | undefined, policy: TermPolicy & Pick<PolicyRules, 'expirationBasis'>, createdAt: Date): TermColumns {
+  if (explicit !== undefined) return explicitTerm(explicit);
+  if (policy.expirationBasis !== 'FROM_CREATION') return { expiresAt: null, termAnchorAt: null, clockPending: true };
+  return { expiresAt: null, termAnchorAt: null, clockPending: false, ...firstTerm(policy, createdAt) };
+}
+
+/** An expiry set by hand also ends the wait for an event; renewals count from its day. */
+export function explicitTerm(expiresAt: Date | null): TermColumns {
+  return { expiresAt, termAnchorAt: expiresAt, clockPending: false };
+}
+
+/** The term that an event begins, or null when it is not the one that the license waits for. */
+export function clockStartedBy(
+  event: ExpirationBasis,
+  license: Pick<TermColumns, 'clockPending'>,
+  policy: TermPolicy & Pick<PolicyRules, 'expirationBasis'>,
+  at: Date,
+): TermColumns | null {
+  if (!license.clockPending || policy.expirationBasis !== event) return null;
+  return { expiresAt: null, termAnchorAt: null, clockPending: false, ...firstTerm(policy, at) };
+}
+
+/** Where a license stands in its term. Expiry is exclusive: at `expiresAt` itself it is over. */
+export type ExpiryState = 'perpetual' | 'running' | 'grace' | 'expired';
+
+export function expiryState(license: { expiresAt: Date | null }, policy: ExpiryPolicy, now: Date): ExpiryState {
+  if (license.expiresAt === null) return 'perpetual';
+  const expiresAtMs = license.expiresAt.getTime();
+  if (now.getTime() < expiresAtMs) return 'running';
+  return now.getTime() < expiresAtMs + policy.gracePeriodDays * DAY_MS ? 'grace' : 'expired';
+}
+
+/**
+ * What `renew` sets: one term more, counted as the policy's renewalBasis says.
+ * @throws 422 NOT_RENEWABLE when there is no expiry to move or no term to add.
+ */
+export function renewedExpiry(
+  license: { expiresAt: Date | null; termAnchorAt: Date | null },
+  policy: TermPolicy & Pick<PolicyRules, 'renewalBasis'>,
+  now: Date,
+): { expiresAt: Date; termAnchorAt: Date } {
+  const term = termOf(policy);
+  if (license.expiresAt === null) throw new LatchkeyError('NOT_RENEWABLE', 'The license has no expiry: it is perpetual, or its clock has not started.');
+  if (term === null) throw new LatchkeyError('NOT_RENEWABLE', 'The policy has no duration, so there is no term to add.');
+  const fromNow = policy.renewalBasis === 'FROM_NOW' || (policy.renewalBasis === 'FROM_NOW_IF_EXPIRED' && now >= license.expiresAt);
+  const anchor = fromNow ? now : (license.termAnchorAt ?? license.expiresAt);
+  const expiresAt = addTerm(fromNow ? now : license.expiresAt, term, anchor);
+  if (expiresAt.getTime() > END_OF_TIME_MS) throw new LatchkeyError('NOT_RENEWABLE', 'The license would expire after the year 9999.');
+  return { expiresAt, termAnchorAt: anchor };
+}

@@ -1,0 +1,16 @@
+import semver from 'semver';
+
+/** Semantic versions (https://semver.org) and ranges over them, as the semver library of npm reads them. */
+
+export function isVersion(text: string): boolean {
+  return semver.valid(text) !== null;
+}
+
+export function isVersionRange(text: string): boolean {
+  return semver.validRange(text) !== null;
+}
+
+/** A prerelease of a covered version is covered: 2.0.0-beta.1 is in `>=1`. */
+export function coversVersion(range: string, version: string): boolean {
+  return semver.satisfies(version, range, { includePrerelease: true });
+}

@@ -1,0 +1,18 @@
+import type { Db } from '../core/database.js';
+import { notFound } from '../domain/errors.js';
+
+/**
+ * Ids of the living entitlements with these codes, in their order.
+ * @throws 404 naming the first code that is unknown, as `<field>[index]`
+ */
+export async function entitlementIds(db: Db, codes: readonly string[], field: string): Promise<string[]> {
+  // Held until the end of the work: one that is being deleted is attached to nothing more.
+  const found = await db.$queryRaw<{ id: string; code: string }[]>`
+    SELECT id, code FROM entitlement WHERE code = ANY(${[...codes]}) AND deleted_at IS NULL ORDER BY id FOR SHARE`;
+  const idByCode = new Map(found.map(({ id, code }) => [code, id]));
+  return codes.map((code, index) => {
+    const id = idByCode.get(code);
+    if (id === undefined) throw notFound('entitlement', `${field}[${String(index)}]`);
+    return id;
+  });
+}

@@ -1,0 +1,58 @@
+import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import type { Logger } from 'pino';
+import { Database } from '../core/database.js';
+import { LOGGER } from '../core/logger.js';
+
+const FLUSH_INTERVAL_MS = 1000;
+/** A license's time is kept to the minute (validation.md, "Side effects"). */
+const RESOLUTION_MS = 60_000;
+
+/**
+ * Writes `lastValidatedAt` behind the answers: at most once a minute a license, many in one statement, every second and
+ * at stop. A crash loses at most the last second of these times, and nothing else depends on them.
+ */
+@Injectable()
+export class LastValidatedWorker implements OnApplicationBootstrap, OnApplicationShutdown {
+  private pending = new Map<string, Date>();
+  private timer?: NodeJS.Timeout;
+
+  constructor(
+    private readonly database: Database,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
+
+  note(license: { id: string; lastValidatedAt: Date | null }, at: Date): void {
+    if (license.lastValidatedAt !== null && at.getTime() - license.lastValidatedAt.getTime() < RESOLUTION_MS) return;
+    this.pending.set(license.id, at);
+  }
+
+  onApplicationBootstrap(): void {
+    const next = (): void => {
+      this.timer = setTimeout(() => void this.flush().then(next), FLUSH_INTERVAL_MS).unref();
+    };
+    next();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    clearTimeout(this.timer);
+    await this.flush();
+  }
+
+  private async flush(): Promise<void> {
+    if (this.pending.size === 0) return;
+    const batch = this.pending;
+    this.pending = new Map();
+    // Sorted, so that two processes take the rows in the same order and cannot deadlock.
+    const ids = [...batch.keys()].sort();
+    const times = ids.map((id) => batch.get(id));
+    try {
+      await this.database.acrossTenants('keep lastValidatedAt of licenses', (db) => db.$executeRaw`
+        UPDATE license SET last_validated_at = seen.at
+          FROM (SELECT id, at FROM unnest(${ids}::uuid[], ${times}::timestamptz[]) AS seen (id, at) ORDER BY id) AS seen
+         WHERE license.id = seen.id AND (license.last_validated_at IS NULL OR license.last_validated_at < seen.at)`);
+    } catch (error) {
+      this.logger.warn({ err: error }, 'lastValidatedAt could not be written; it is tried again');
+      for (const [id, at] of batch) if (!this.pending.has(id)) this.pending.set(id, at);
+    }
+  }
+}

@@ -1,0 +1,145 @@
+import { Body, Controller, Delete, Get, Param, Patch, Post, Query } from '@nestjs/common';
+import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { LicenseOnly, Requires } from '../auth/access.js';
+import { type ApiKeyPrincipal, Caller, type LicensePrincipal } from '../auth/principal.js';
+import { PathId } from '../core/identifier.js';
+import { AnswersCreated, AnswersNothing, AnswersOne, AnswersPage, Fails } from '../core/openapi.js';
+import { AttachLicenseEntitlementsBody, CreateLicenseBody, LicensesQuery, LicenseView, UpdateLicenseBody } from './licenses.dto.js';
+import { LicensesService } from './licenses.service.js';
+
+@ApiTags('Licenses')
+@Controller('api/v1/licenses')
+export class LicensesController {
+  constructor(private readonly licenses: LicensesService) {}
+
+  @Post()
+  @Requires('licenses:write')
+  @AnswersCreated(LicenseView)
+  @Fails('NOT_FOUND', 'CONFLICT')
+  @ApiOperation({ summary: 'Create a license', description: 'A key is generated unless one is given. An unknown product, policy or entitlement is 404, `details.field` names it.' })
+  create(@Caller() caller: ApiKeyPrincipal, @Body() body: CreateLicenseBody) {
+    return this.licenses.create(caller, body);
+  }
+
+  @Get()
+  @Requires('licenses:read')
+  @AnswersPage(LicenseView)
+  @ApiOperation({ summary: 'List licenses', description: 'Newest first, unless `sort` says otherwise. Filters must all hold.' })
+  list(@Caller() caller: ApiKeyPrincipal, @Query() query: LicensesQuery) {
+    return this.licenses.list(caller, query);
+  }
+
+  @Get('me')
+  @LicenseOnly()
+  @AnswersOne(LicenseView, 'The license whose key was sent.')
+  @ApiOperation({ summary: 'My license', description: 'With `Authorization: License <key>`, in every state of the license.' })
+  mine(@Caller() caller: LicensePrincipal) {
+    return this.licenses.get(caller, caller.licenseId);
+  }
+
+  @Get(':id')
+  @Requires('licenses:read')
+  @AnswersOne(LicenseView)
+  @ApiOperation({ summary: 'Get a license' })
+  get(@Caller() caller: ApiKeyPrincipal, @PathId() id: string) {
+    return this.licenses.get(caller, id);
+  }
+
+  @Patch(':id')
+  @Requires('licenses:write')
+  @AnswersOne(LicenseView)
+  @Fails('CONFLICT')
+  @ApiOperation({ summary: 'Change a license', description: 'Not a revoked one (409).' })
+  update(@Caller() caller: ApiKeyPrincipal, @PathId() id: string, @Body() body: UpdateLicenseBody) {
+    return this.licenses.update(caller, id, body);
+  }
+
+  @Delete(':id')
+  @Requires('licenses:write')
+  @AnswersNothing()
+  @ApiOperation({ summary: 'Delete a license', description: 'Its machines go with it; validation answers NOT_FOUND.' })
+  remove(@Caller() { tenant }: ApiKeyPrincipal, @PathId() id: string) {
+    return this.licenses.remove(tenant, id);
+  }
+
+  @Post(':id/suspend')
+  @Requires('licenses:write')
+  @AnswersOne(LicenseView)
+  @Fails('CONFLICT')
+  @ApiOperation({ summary: 'Suspend a license', description: 'Validation answers SUSPENDED until it is reinstated.' })
+  suspend(@Caller() caller: ApiKeyPrincipal, @PathId() id: string) {
+    return this.licenses.move(caller, id, 'suspend');
+  }
+
+  @Post(':id/reinstate')
+  @Requires('licenses:write')
+  @AnswersOne(LicenseView)
+  @Fails('CONFLICT')
+  @ApiOperation({ summary: 'Lift a suspension' })
+  reinstate(@Caller() caller: ApiKeyPrincipal, @PathId() id: string) {
+    return this.licenses.move(caller, id, 'reinstate');
+  }
+
+  @Post(':id/ban')
+  @Requires('licenses:write')
+  @AnswersOne(LicenseView)
+  @Fails('CONFLICT')
+  @ApiOperation({ summary: 'Ban a license', description: 'Validation answers BANNED, before anything else, until it is unbanned.' })
+  ban(@Caller() caller: ApiKeyPrincipal, @PathId() id: string) {
+    return this.licenses.move(caller, id, 'ban');
+  }
+
+  @Post(':id/unban')
+  @Requires('licenses:write')
+  @AnswersOne(LicenseView)
+  @Fails('CONFLICT')
+  @ApiOperation({ summary: 'Lift a ban' })
+  unban(@Caller() caller: ApiKeyPrincipal, @PathId() id: string) {
+    return this.licenses.move(caller, id, 'unban');
+  }
+
+  @Post(':id/revoke')
+  @Requires('licenses:write')
+  @AnswersOne(LicenseView)
+  @Fails('CONFLICT')
+  @ApiOperation({ summary: 'Revoke a license', description: 'For good: afterwards it can only be read and deleted, and its machines deactivated.' })
+  revoke(@Caller() caller: ApiKeyPrincipal, @PathId() id: string) {
+    return this.licenses.move(caller, id, 'revoke');
+  }
+
+  @Post(':id/renew')
+  @Requires('licenses:write')
+  @AnswersOne(LicenseView)
+  @Fails('CONFLICT', 'NOT_RENEWABLE')
+  @ApiOperation({ summary: 'Renew a license', description: "One more term, counted as the policy's `renewalBasis` says." })
+  renew(@Caller() caller: ApiKeyPrincipal, @PathId() id: string) {
+    return this.licenses.renew(caller, id);
+  }
+
+  @Post(':id/check-in')
+  @Requires('licenses:write')
+  @AnswersOne(LicenseView)
+  @Fails('CONFLICT')
+  @ApiOperation({ summary: 'Check a license in', description: 'The next is due after `checkInIntervalDays` of its policy.' })
+  checkIn(@Caller() caller: ApiKeyPrincipal, @PathId() id: string) {
+    return this.licenses.checkIn(caller, id);
+  }
+
+  @Post(':id/entitlements')
+  @Requires('licenses:write')
+  @AnswersOne(LicenseView)
+  @Fails('CONFLICT')
+  @ApiOperation({ summary: 'Attach entitlements to a license', description: 'Attaching again sets the expiry and quantity anew.' })
+  attach(@Caller() caller: ApiKeyPrincipal, @PathId() id: string, @Body() body: AttachLicenseEntitlementsBody) {
+    return this.licenses.attach(caller, id, body);
+  }
+
+  @Delete(':id/entitlements/:code')
+  @Requires('licenses:write')
+  @AnswersNothing()
+  @Fails('CONFLICT')
+  @ApiOperation({ summary: 'Detach an entitlement from a license', description: 'Only its own: what it inherits from its policy stays.' })
+  detach(@Caller() caller: ApiKeyPrincipal, @PathId() id: string, @Param('code') code: string) {
+    return this.licenses.detach(caller, id, code);
+  }
+}

@@ -1,0 +1,53 @@
+import type { Db } from '../core/database.js';
+import { notFound } from '../domain/errors.js';
+import { DAY_MS } from '../domain/expiry.js';
+import type { LicenseStatus } from '../domain/license-state.js';
+import type { ExpirationStrategy } from '../domain/policy.js';
+import type { Prisma } from '../generated/prisma/client.js';
+import { includeForView, type LicenseRow } from './licenses.dto.js';
+
+/** A living license with all that it is judged and shown with. */
+export async function loadLicense(db: Db, id: string): Promise<LicenseRow> {
+  const row = await db.license.findFirst({ where: { id, deletedAt: null }, include: includeForView });
+  if (row === null) throw notFound('license');
+  return row;
+}
+
+/**
+ * The same, held until the end of the work: whoever counts seats, uses or states of this license comes one after the
+ * other. `field` names the reference in the request body that led here.
+ */
+export async function lockLicense(db: Db, id: string, field?: string): Promise<LicenseRow> {
+  const rows = await db.$queryRaw<unknown[]>`SELECT 1 FROM license WHERE id = ${id}::uuid AND deleted_at IS NULL FOR UPDATE`;
+  if (rows.length === 0) throw notFound('license', field);
+  return loadLicense(db, id);
+}
+
+/**
+ * The condition under which `licenseStatus` computes this status at `now`. Whether a license is over depends on its
+ * policy's grace and strategy; an environment has few pairs of those, however many licenses.
+ */
+export async function statusIs(db: Db, status: LicenseStatus, now: Date): Promise<Prisma.LicenseWhereInput> {
+  const pairs = await db.policy.groupBy({ by: ['expirationStrategy', 'gracePeriodDays'] });
+  const isOver = (strategies: ExpirationStrategy[]): Prisma.LicenseWhereInput => ({
+    OR: pairs
+      .filter(({ expirationStrategy }) => strategies.includes(expirationStrategy))
+      .map((pair) => ({ policy: pair, expiresAt: { lte: new Date(now.getTime() - pair.gracePeriodDays * DAY_MS) } })),
+  });
+  // Spelt out for licenses that never expire: to SQL, "not (null is before now)" is not true.
+  const isNotOver = (strategies: ExpirationStrategy[]): Prisma.LicenseWhereInput => ({ OR: [{ expiresAt: null }, { NOT: isOver(strategies) }] });
+  const notBanned = { bannedAt: null };
+  const inForce = { ...notBanned, revokedAt: null };
+  switch (status) {
+    case 'banned':
+      return { bannedAt: { not: null } };
+    case 'revoked':
+      return { ...notBanned, OR: [{ revokedAt: { not: null } }, isOver(['REVOKE'])] };
+    case 'suspended':
+      return { ...inForce, suspendedAt: { not: null }, AND: [isNotOver(['REVOKE'])] };
+    case 'expired':
+      return { ...inForce, suspendedAt: null, AND: [isOver(['RESTRICT_ACCESS', 'ALLOW_ACCESS'])] };
+    case 'active':
+      return { ...inForce, suspendedAt: null, AND: [isNotOver(['RESTRICT_ACCESS', 'ALLOW_ACCESS', 'REVOKE'])] };
+  }
+}

@@ -1,0 +1,69 @@
+import { Injectable } from '@nestjs/common';
+import { Authenticator } from '../auth/authenticator.js';
+import { Clock } from '../core/clock.js';
+import { Database } from '../core/database.js';
+import { clockStartedBy } from '../domain/expiry.js';
+import { type Facts, judge, type LicenseFacts, notFoundVerdict, type Verdict } from '../domain/validation.js';
+import { LastValidatedWorker } from './last-validated.worker.js';
+import { toNotFoundView, toValidationRequest, toValidationView, type ValidateKeyBody, type ValidationView } from './validation.dto.js';
+import { FIND_VALIDATION_FACTS, toLicenseFacts, type ValidationFactsRow } from './validation.query.js';
+
+/** The hot path: load once, judge once, answer once. */
+@Injectable()
+export class ValidationService {
+  constructor(
+    private readonly database: Database,
+    private readonly authenticator: Authenticator,
+    private readonly clock: Clock,
+    private readonly lastValidated: LastValidatedWorker,
+  ) {}
+
+  /** Never an error for a business outcome: also an unknown key is an answer. */
+  async validateKey(body: ValidateKeyBody): Promise<ValidationView> {
+    const request = toValidationRequest(body);
+    const found = await this.load(body, request.fingerprints);
+    const now = this.clock.now();
+    if (found === null) return toNotFoundView(notFoundVerdict, now, body.nonce);
+    const facts = { ...found, request, now };
+    const [verdict, settled] = await this.record(judge(facts), facts);
+    this.lastValidated.note(settled.license, now);
+    return toValidationView(verdict, settled, body.nonce);
+  }
+
+  /** Null for every way in which there is no such license: made up, unknown, deleted, another account's. */
+  private async load({ key, account }: ValidateKeyBody, fingerprints: string[]): Promise<LicenseFacts | null> {
+    const digest = await this.authenticator.licenseKeyDigest(key, account);
+    if (digest === null) return null;
+    const [row] = await this.database.lookup<ValidationFactsRow>(FIND_VALIDATION_FACTS, [digest, fingerprints]);
+    if (row === undefined) return null;
+    if (account !== undefined && (await this.authenticator.accountId(account)) !== row.accountId) return null;
+    return toLicenseFacts(row);
+  }
+
+  /**
+   * What a success leaves behind: the first one starts the license's life, `increment` counts. Both are one guarded
+   * statement that answers what is stored then, so that of many at once each answers the truth.
+   */
+  private async record(verdict: Verdict, facts: Facts): Promise<[Verdict, Facts]> {
+    const { license, policy, request, now } = facts;
+    const isFirst = license.firstValidatedAt === null;
+    const increment = request.increment ?? 0;
+    if (!verdict.valid || (!isFirst && increment === 0)) return [verdict, facts];
+
+    const term = clockStartedBy('FROM_FIRST_VALIDATION', license, policy, now) ?? (increment > 0 ? clockStartedBy('FROM_FIRST_USE', license, policy, now) : null);
+    const [saved] = await this.database.within(facts, (db) => db.$queryRaw<{ usesCount: number; expiresAt: Date | null }[]>`
+      UPDATE license
+         SET first_validated_at = COALESCE(first_validated_at, ${now}),
+             expires_at     = CASE WHEN clock_pending AND ${term !== null} THEN ${term?.expiresAt ?? null}::timestamptz ELSE expires_at END,
+             term_anchor_at = CASE WHEN clock_pending AND ${term !== null} THEN ${term?.termAnchorAt ?? null}::timestamptz ELSE term_anchor_at END,
+             clock_pending  = clock_pending AND ${term === null},
+             uses_count     = uses_count + ${increment}
+       WHERE id = ${license.id}::uuid AND deleted_at IS NULL
+         AND uses_count::bigint + ${increment} <= COALESCE(max_uses_override, ${policy.maxUses}::int, 2147483647)
+      RETURNING uses_count AS "usesCount", expires_at AS "expiresAt"`);
+
+    // Others took the last uses between our look and our count: the same facts with all uses taken say so.
+    if (saved === undefined) return [judge({ ...facts, license: { ...license, usesCount: Number.MAX_SAFE_INTEGER } }), facts];
+    return [verdict, { ...facts, license: { ...license, ...saved } }];
+  }
+}

@@ -1,0 +1,71 @@
+import { Body, Controller, Delete, Get, Patch, Post, Query } from '@nestjs/common';
+import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { Requires, RequiresOrLicense } from '../auth/access.js';
+import { type ApiKeyPrincipal, Caller, ClientIp, type TenantPrincipal } from '../auth/principal.js';
+import { PathId } from '../core/identifier.js';
+import { AnswersCreated, AnswersExisting, AnswersNothing, AnswersOne, AnswersPage, Fails } from '../core/openapi.js';
+import { ActivateMachineBody, MachinesQuery, MachineView, UpdateMachineBody } from './machines.dto.js';
+import { MachinesService } from './machines.service.js';
+
+const LICENSE_STATES = ['LICENSE_SUSPENDED', 'LICENSE_REVOKED', 'LICENSE_EXPIRED', 'LICENSE_BANNED'] as const;
+
+@ApiTags('Machines')
+@Controller('api/v1/machines')
+export class MachinesController {
+  constructor(private readonly machines: MachinesService) {}
+
+  @Post()
+  @RequiresOrLicense('machines:write')
+  @AnswersCreated(MachineView, 'A new seat is taken.')
+  @AnswersExisting(MachineView)
+  @Fails('NOT_FOUND', 'AUTHENTICATION_NOT_ALLOWED', ...LICENSE_STATES, 'MACHINE_LIMIT_EXCEEDED', 'CORE_LIMIT_EXCEEDED', 'MEMORY_LIMIT_EXCEEDED', 'DISK_LIMIT_EXCEEDED')
+  @ApiOperation({
+    summary: 'Activate a machine',
+    description: 'With the license key itself, or with an API key and `licenseId`. Idempotent by fingerprint. Over the limit, `details.machines` lists what could be freed.',
+  })
+  activate(@Caller() caller: TenantPrincipal, @Body() body: ActivateMachineBody, @ClientIp() ip: string) {
+    return this.machines.activate(caller, body, ip);
+  }
+
+  @Get()
+  @RequiresOrLicense('machines:read')
+  @AnswersPage(MachineView)
+  @ApiOperation({ summary: 'List machines', description: "Newest first. A license key sees its own license's." })
+  list(@Caller() caller: TenantPrincipal, @Query() query: MachinesQuery) {
+    return this.machines.list(caller, query);
+  }
+
+  @Get(':id')
+  @Requires('machines:read')
+  @AnswersOne(MachineView)
+  @ApiOperation({ summary: 'Get a machine' })
+  get(@Caller() { tenant }: ApiKeyPrincipal, @PathId() id: string) {
+    return this.machines.get(tenant, id);
+  }
+
+  @Patch(':id')
+  @Requires('machines:write')
+  @AnswersOne(MachineView)
+  @Fails('CORE_LIMIT_EXCEEDED', 'MEMORY_LIMIT_EXCEEDED', 'DISK_LIMIT_EXCEEDED')
+  @ApiOperation({ summary: 'Change a machine' })
+  update(@Caller() caller: ApiKeyPrincipal, @PathId() id: string, @Body() body: UpdateMachineBody) {
+    return this.machines.update(caller, id, body);
+  }
+
+  @Delete(':id')
+  @RequiresOrLicense('machines:write')
+  @AnswersNothing()
+  @ApiOperation({ summary: 'Deactivate a machine', description: 'Gives its seat back, in every state of the license.' })
+  deactivate(@Caller() caller: TenantPrincipal, @PathId() id: string) {
+    return this.machines.deactivate(caller, id);
+  }
+
+  @Post(':id/heartbeat')
+  @RequiresOrLicense('machines:write')
+  @AnswersOne(MachineView, 'The machine; `nextHeartbeatAt` says when to beat again at the latest.')
+  @Fails(...LICENSE_STATES, 'MACHINE_DEAD')
+  @ApiOperation({ summary: 'Send a heartbeat', description: 'Answered once it is stored.' })
+  heartbeat(@Caller() caller: TenantPrincipal, @PathId() id: string) {
+    return this.machines.heartbeat(caller, id);
+  }
+}

@@ -1,0 +1,152 @@
+import { PartialType, PickType } from '@nestjs/swagger';
+import { Choice, Email, Id, Integer, MetadataField, Nested, ObjectList, Text, Timestamp } from '../core/fields.js';
+import { PageQuery } from '../core/page.js';
+import { ResourceView, resourceFields } from '../core/resource.js';
+import type { EnvironmentName } from '../domain/api-key.js';
+import { type HeartbeatPolicy, machineStatus, machineStatuses, type MachineStatus, nextHeartbeatAt } from '../domain/heartbeat.js';
+import type { Metadata } from '../domain/metadata.js';
+import type { Machine } from '../generated/prisma/client.js';
+
+export const machinePlatforms = ['macos', 'windows', 'linux', 'docker', 'kubernetes', 'other'] as const;
+type MachinePlatform = (typeof machinePlatforms)[number];
+
+const FINGERPRINT = { min: 8, max: 256, pattern: /^[\x20-\x7e]+$/, patternHelp: 'must be printable ASCII characters' };
+
+export class MachineComponent {
+  @Text({ help: 'What it is, in your own words.', max: 64, example: 'motherboard' })
+  kind!: string;
+
+  @Text({ ...FINGERPRINT, help: 'What identifies it.', example: 'MB-0042-7781' })
+  fingerprint!: string;
+}
+
+export class ActivateMachineBody {
+  @Id({ help: 'The license to activate: for API keys, which must send it. A license key activates its own, and must not.', optional: true })
+  licenseId?: string;
+
+  @Text({ ...FINGERPRINT, help: 'What identifies the machine: the same one on the same license is the same seat.', example: 'a1b2c3d4e5f6a7b8' })
+  fingerprint!: string;
+
+  @Text({ help: 'Name of the machine, for people.', max: 255, optional: true, nullable: true, default: null, example: "Ada's laptop" })
+  name?: string | null;
+
+  @Choice(machinePlatforms, { help: 'What it runs on.', optional: true, nullable: true, default: null, example: 'macos' })
+  platform?: MachinePlatform | null;
+
+  @Text({ help: 'Its host name.', max: 255, optional: true, nullable: true, default: null, example: 'adas-laptop.local' })
+  hostname?: string | null;
+
+  @Integer({ help: 'Its processor cores; counted against `maxCores`.', min: 1, max: 1_000_000, optional: true, nullable: true, default: null, example: 8 })
+  cores?: number | null;
+
+  @Integer({ help: 'Its memory in MiB; counted against `maxMemoryMb`.', min: 1, optional: true, nullable: true, default: null, example: 16384 })
+  memoryMb?: number | null;
+
+  @Integer({ help: 'Its disk space in MiB; counted against `maxDiskMb`.', min: 1, optional: true, nullable: true, default: null, example: 512000 })
+  diskMb?: number | null;
+
+  @Email({ help: 'Who uses it.', optional: true, nullable: true, default: null })
+  userEmail?: string | null;
+
+  @ObjectList(() => MachineComponent, { help: 'Parts of the machine. (Stored; this version does not match on them yet.)', maxItems: 20, optional: true, default: [] })
+  components?: MachineComponent[];
+
+  @MetadataField({ optional: true, default: {} })
+  metadata?: Metadata;
+}
+
+export class UpdateMachineBody extends PartialType(
+  PickType(ActivateMachineBody, ['name', 'platform', 'hostname', 'cores', 'memoryMb', 'diskMb', 'userEmail', 'components', 'metadata']),
+  { skipNullProperties: false },
+) {}
+
+export class MachineView extends ResourceView {
+  @Id({ help: 'The license whose seat it holds.' })
+  licenseId!: string;
+
+  @Text({ help: 'What identifies it.', max: 256, example: 'a1b2c3d4e5f6a7b8' })
+  fingerprint!: string;
+
+  @Text({ help: 'Its name.', max: 255, nullable: true, example: "Ada's laptop" })
+  name!: string | null;
+
+  @Choice(machinePlatforms, { help: 'What it runs on.', nullable: true, example: 'macos' })
+  platform!: MachinePlatform | null;
+
+  @Text({ help: 'Its host name.', max: 255, nullable: true, example: null })
+  hostname!: string | null;
+
+  @Integer({ help: 'Its processor cores.', nullable: true, example: 8 })
+  cores!: number | null;
+
+  @Integer({ help: 'Its memory in MiB.', nullable: true, example: 16384 })
+  memoryMb!: number | null;
+
+  @Integer({ help: 'Its disk space in MiB.', nullable: true, example: 512000 })
+  diskMb!: number | null;
+
+  @Email({ help: 'Who uses it.', nullable: true })
+  userEmail!: string | null;
+
+  @Nested(() => MachineComponent, { help: 'Parts of the machine.', list: true })
+  components!: MachineComponent[];
+
+  @Choice(machineStatuses, { help: 'Computed now: `dead` without beats where the policy requires them, `not_started` while the first is awaited.' })
+  status!: MachineStatus;
+
+  @Timestamp({ help: 'Its last beat.', nullable: true, example: null })
+  lastHeartbeatAt!: Date | null;
+
+  @Timestamp({ help: 'When it is dead unless it beats before; null = never, or not before its first beat.', nullable: true, example: null })
+  nextHeartbeatAt!: Date | null;
+
+  @Text({ help: 'Address that the activation came from.', max: 45, nullable: true, example: '203.0.113.7' })
+  ip!: string | null;
+}
+
+export class MachinesQuery extends PageQuery {
+  @Id({ help: 'Only machines of this license.', optional: true })
+  licenseId?: string;
+
+  @Text({ help: 'Only machines with this fingerprint.', max: 256, optional: true, example: 'a1b2c3d4e5f6a7b8' })
+  fingerprint?: string;
+
+  @Choice(machineStatuses, { help: 'Only machines whose status is this now.', optional: true })
+  status?: MachineStatus;
+
+  @Choice(machinePlatforms, { help: 'Only machines on this platform.', optional: true, example: 'macos' })
+  platform?: MachinePlatform;
+
+  @Text({ help: 'Only machines whose name, host name or fingerprint contains this, whatever the case.', max: 255, optional: true, example: 'laptop' })
+  q?: string;
+}
+
+export const includePolicy = { license: { include: { policy: true } } } as const;
+
+export function toMachineView(row: Machine, policy: HeartbeatPolicy, environment: EnvironmentName, now: Date): MachineView {
+  const pulse = { activatedAt: row.createdAt, lastHeartbeatAt: row.lastHeartbeatAt };
+  return {
+    ...resourceFields(row, environment),
+    licenseId: row.licenseId,
+    fingerprint: row.fingerprint,
+    name: row.name,
+    platform: row.platform,
+    hostname: row.hostname,
+    cores: row.cores,
+    memoryMb: row.memoryMb,
+    diskMb: row.diskMb,
+    userEmail: row.userEmail,
+    components: row.components as unknown as MachineComponent[],
+    status: machineStatus(pulse, policy, now),
+    lastHeartbeatAt: row.lastHeartbeatAt,
+    nextHeartbeatAt: nextHeartbeatAt(pulse, policy),
+    ip: row.ip,
+  };
+}
+
+/** The columns that a body sets directly; absent fields stay. */
+export function toMachineColumns(body: UpdateMachineBody) {
+  const { name, platform, hostname, cores, memoryMb, diskMb, userEmail, metadata } = body;
+  const components = body.components?.map(({ kind, fingerprint }) => ({ kind, fingerprint }));
+  return { name, platform, hostname, cores, memoryMb, diskMb, userEmail, components, metadata };
+}

@@ -1,0 +1,168 @@
+import { HttpStatus, Injectable } from '@nestjs/common';
+import type { ApiKeyPrincipal, TenantPrincipal } from '../auth/principal.js';
+import { Answer } from '../core/answer.interceptor.js';
+import { Clock } from '../core/clock.js';
+import { Database, type Db, type Tenant } from '../core/database.js';
+import { type Page, paginate } from '../core/page.js';
+import { requireMayActivate } from '../domain/activation.js';
+import { invalid, LatchkeyError, notFound } from '../domain/errors.js';
+import { clockStartedBy } from '../domain/expiry.js';
+import { mayBeat } from '../domain/heartbeat.js';
+import { requireUsable } from '../domain/license-state.js';
+import { totalsWith } from '../domain/seats.js';
+import type { Machine, Prisma } from '../generated/prisma/client.js';
+import { lockLicense } from '../licenses/licenses.query.js';
+import {
+  type ActivateMachineBody,
+  includePolicy,
+  type MachinesQuery,
+  type MachineView,
+  toMachineColumns,
+  toMachineView,
+  type UpdateMachineBody,
+} from './machines.dto.js';
+import { requireRoom, statusIs, totalsOf } from './machines.query.js';
+
+@Injectable()
+export class MachinesService {
+  constructor(
+    private readonly database: Database,
+    private readonly clock: Clock,
+  ) {}
+
+  /**
+   * 201 for a new seat, 200 for the one that the fingerprint holds already, 422 when none is left. Exact under any
+   * concurrency: whoever activates holds the license's row until its seat is counted.
+   */
+  activate(caller: TenantPrincipal, body: ActivateMachineBody, ip: string): Promise<Answer<MachineView>> {
+    const licenseId = licenseToActivate(caller, body);
+    const { fingerprint } = body;
+    return this.database.within(caller.tenant, async (db) => {
+      const license = await lockLicense(db, licenseId, caller.kind === 'apiKey' ? 'licenseId' : undefined);
+      const { policy } = license;
+      // After the lock: whoever waited for it judges by the time at which it may act.
+      const now = this.clock.now();
+      requireMayActivate(caller.kind, policy.authentication);
+      requireUsable(license, policy, now);
+      const existing = await db.machine.findFirst({ where: { licenseId, fingerprint, deletedAt: null } });
+      if (existing !== null) return new Answer(HttpStatus.OK, toMachineView(existing, policy, caller.tenant.environment, now));
+
+      const columns = toMachineColumns(body);
+      const totals = totalsWith(totalsOf(license), sizeOf(columns), 1);
+      await requireRoom(db, license, policy, totals);
+      const machine = await db.machine.create({ data: { licenseId, fingerprint, ip, ...columns, createdAt: now } });
+      const term = clockStartedBy('FROM_FIRST_ACTIVATION', license, policy, now);
+      await db.license.update({ where: { id: licenseId }, data: { ...totals, ...term, firstActivatedAt: license.firstActivatedAt ?? now, updatedAt: license.updatedAt } });
+      return new Answer(HttpStatus.CREATED, toMachineView(machine, policy, caller.tenant.environment, now));
+    });
+  }
+
+  /** A license key sees its own license's machines only. */
+  list(caller: TenantPrincipal, query: MachinesQuery): Promise<Page<MachineView>> {
+    const now = this.clock.now();
+    return this.database.within(caller.tenant, async (db) => {
+      const filters: Prisma.MachineWhereInput[] = [
+        { deletedAt: null, licenseId: query.licenseId, fingerprint: query.fingerprint, platform: query.platform },
+        ...(caller.kind === 'license' ? [{ licenseId: caller.licenseId }] : []),
+      ];
+      if (query.status !== undefined) filters.push(await statusIs(db, query.status, now));
+      if (query.q !== undefined) {
+        const contains = { contains: query.q, mode: 'insensitive' } as const;
+        filters.push({ OR: [{ name: contains }, { hostname: contains }, { fingerprint: contains }] });
+      }
+      return paginate(
+        query,
+        '-createdAt',
+        (page) => db.machine.findMany({ ...page, where: { AND: [...filters, page.where] }, include: includePolicy }),
+        (row) => toMachineView(row, row.license.policy, caller.tenant.environment, now),
+      );
+    });
+  }
+
+  get(tenant: Tenant, id: string): Promise<MachineView> {
+    return this.database.within(tenant, async (db) => {
+      const machine = await db.machine.findFirst({ where: { id, deletedAt: null }, include: includePolicy });
+      if (machine === null) throw notFound('machine');
+      return toMachineView(machine, machine.license.policy, tenant.environment, this.clock.now());
+    });
+  }
+
+  /** 422 when more cores, memory or disk than the license has left. */
+  update(caller: ApiKeyPrincipal, id: string, body: UpdateMachineBody): Promise<MachineView> {
+    const { tenant } = caller;
+    return this.database.within(tenant, async (db) => {
+      const { license, machine } = await lockMachine(db, caller, id);
+      const columns = toMachineColumns(body);
+      const without = totalsWith(totalsOf(license), machine, -1);
+      const totals = totalsWith(without, { ...machine, ...sizeChangesOf(columns) }, 1);
+      await requireRoom(db, license, license.policy, totals);
+      await db.license.update({ where: { id: license.id }, data: { ...totals, updatedAt: license.updatedAt } });
+      const saved = await db.machine.update({ where: { id }, data: columns });
+      return toMachineView(saved, license.policy, tenant.environment, this.clock.now());
+    });
+  }
+
+  /** Gives the seat back: in every state of the license. */
+  deactivate(caller: TenantPrincipal, id: string): Promise<void> {
+    return this.database.within(caller.tenant, async (db) => {
+      const { license, machine } = await lockMachine(db, caller, id);
+      await db.machine.update({ where: { id }, data: { deletedAt: this.clock.now() } });
+      const totals = totalsWith(totalsOf(license), machine, -1);
+      await db.license.update({ where: { id: license.id }, data: { ...totals, updatedAt: license.updatedAt } });
+    });
+  }
+
+  /** Acknowledged only once it is stored. 422 MACHINE_DEAD beyond resurrection, 403 for a license that is not usable. */
+  heartbeat(caller: TenantPrincipal, id: string): Promise<MachineView> {
+    return this.database.within(caller.tenant, async (db) => {
+      const now = this.clock.now();
+      const machine = await db.machine.findFirst({ where: { id, deletedAt: null, ...ownedBy(caller) }, include: includePolicy });
+      if (machine === null) throw notFound('machine');
+      const { license } = machine;
+      requireUsable(license, license.policy, now);
+      const pulse = { activatedAt: machine.createdAt, lastHeartbeatAt: machine.lastHeartbeatAt };
+      if (!mayBeat(pulse, license.policy, now)) throw new LatchkeyError('MACHINE_DEAD', 'The machine is dead: its heartbeat stayed away for too long.');
+      // Never backwards, and no change that anyone made: updated_at stays.
+      const beaten = await db.$executeRaw`
+        UPDATE machine SET last_heartbeat_at = GREATEST(last_heartbeat_at, ${now}::timestamptz) WHERE id = ${id}::uuid AND deleted_at IS NULL`;
+      if (beaten === 0) throw notFound('machine');
+      return toMachineView({ ...machine, lastHeartbeatAt: now }, license.policy, caller.tenant.environment, now);
+    });
+  }
+}
+
+/** A license key activates its own license; an API key says which. */
+function licenseToActivate(caller: TenantPrincipal, { licenseId }: ActivateMachineBody): string {
+  if (caller.kind === 'apiKey') {
+    if (licenseId === undefined) throw invalid([{ path: 'licenseId', message: 'is required with an API key' }]);
+    return licenseId;
+  }
+  if (licenseId !== undefined && licenseId.toLowerCase() !== caller.licenseId) throw notFound('license', 'licenseId');
+  return caller.licenseId;
+}
+
+function ownedBy(caller: TenantPrincipal): { licenseId?: string } {
+  return caller.kind === 'license' ? { licenseId: caller.licenseId } : {};
+}
+
+/** The machine with its license, held in the order in which everyone holds them: license first. */
+async function lockMachine(db: Db, caller: TenantPrincipal, id: string) {
+  const found = await db.machine.findFirst({ where: { id, deletedAt: null, ...ownedBy(caller) }, select: { licenseId: true } });
+  if (found === null) throw notFound('machine');
+  const license = await lockLicense(db, found.licenseId);
+  // Again under the lock: another request may have deactivated it while this one waited.
+  const machine = await db.machine.findFirst({ where: { id, deletedAt: null } });
+  if (machine === null) throw notFound('machine');
+  return { license, machine };
+}
+
+type Size = Pick<Machine, 'cores' | 'memoryMb' | 'diskMb'>;
+
+function sizeOf({ cores = null, memoryMb = null, diskMb = null }: Partial<Size>): Size {
+  return { cores, memoryMb, diskMb };
+}
+
+/** What a change says about the size; what it does not say stays. */
+function sizeChangesOf({ cores, memoryMb, diskMb }: Partial<Size>): Partial<Size> {
+  return Object.fromEntries(Object.entries({ cores, memoryMb, diskMb }).filter(([, value]) => value !== undefined));
+}

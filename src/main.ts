@@ -1,0 +1,51 @@
+import { existsSync } from 'node:fs';
+import { boot } from './boot.js';
+import { ConfigError, loadConfig } from './core/config.js';
+import { EmbeddedPostgresError } from './core/embedded-postgres.js';
+import { DatabaseNotUsable } from './core/migrate.js';
+import { seedDemo } from './demo.js';
+
+/** `npm start`. */
+
+const STOP_TIMEOUT_MS = 9_500;
+
+async function main(): Promise<void> {
+  if (existsSync('.env')) process.loadEnvFile('.env');
+  const config = loadConfig(process.env);
+  const running = await boot(config);
+  stopOnSignal(running.stop);
+  const demo = running.embedded && config.seedDemo ? await seedDemo(running) : '';
+  process.stdout.write(`Latchkey is ready at ${running.url} (reference: ${running.url}/docs)\n${demo}`);
+}
+
+/** Exit 0 within ten seconds, whatever hangs; a second signal does not wait. */
+function stopOnSignal(stop: () => Promise<void>): void {
+  let stopping = false;
+  const onSignal = (): void => {
+    if (stopping) process.exit(1);
+    stopping = true;
+    setTimeout(() => process.exit(0), STOP_TIMEOUT_MS).unref();
+    stop().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        process.stderr.write(`Latchkey did not stop cleanly: ${String(error)}\n`);
+        process.exit(1);
+      },
+    );
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+}
+
+/** Conditions that the operator can mend are told in words; a fault keeps its stack. */
+function explain(error: unknown): string {
+  if (error instanceof ConfigError) return `Latchkey cannot start:\n${error.problems.map((problem) => `  ${problem}`).join('\n')}`;
+  if (error instanceof EmbeddedPostgresError || error instanceof DatabaseNotUsable) return `Latchkey cannot start: ${error.message}`;
+  if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') return 'Latchkey cannot start: the port is in use. Set PORT to another one.';
+  return `Latchkey cannot start: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`${explain(error)}\n`);
+  process.exit(1);
+});

@@ -1,0 +1,73 @@
+import { Body, Controller, Delete, Get, Param, Patch, Post, Query } from '@nestjs/common';
+import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { Requires } from '../auth/access.js';
+import { type ApiKeyPrincipal, Caller } from '../auth/principal.js';
+import { PathId } from '../core/identifier.js';
+import { AnswersCreated, AnswersNothing, AnswersOne, AnswersPage, Fails } from '../core/openapi.js';
+import { AttachEntitlementsBody } from '../entitlements/entitlements.dto.js';
+import { CreatePolicyBody, PoliciesQuery, PolicyView, UpdatePolicyBody } from './policies.dto.js';
+import { PoliciesService } from './policies.service.js';
+
+@ApiTags('Policies')
+@Controller('api/v1/policies')
+export class PoliciesController {
+  constructor(private readonly policies: PoliciesService) {}
+
+  @Post()
+  @Requires('policies:write')
+  @AnswersCreated(PolicyView)
+  @Fails('NOT_FOUND')
+  @ApiOperation({ summary: 'Create a policy', description: 'The template fills what is not given. Rules that contradict each other are 400.' })
+  create(@Caller() { tenant }: ApiKeyPrincipal, @Body() body: CreatePolicyBody) {
+    return this.policies.create(tenant, body);
+  }
+
+  @Get()
+  @Requires('policies:read')
+  @AnswersPage(PolicyView)
+  @ApiOperation({ summary: 'List policies', description: 'Newest first.' })
+  list(@Caller() { tenant }: ApiKeyPrincipal, @Query() query: PoliciesQuery) {
+    return this.policies.list(tenant, query);
+  }
+
+  @Get(':id')
+  @Requires('policies:read')
+  @AnswersOne(PolicyView)
+  @ApiOperation({ summary: 'Get a policy' })
+  get(@Caller() { tenant }: ApiKeyPrincipal, @PathId() id: string) {
+    return this.policies.get(tenant, id);
+  }
+
+  @Patch(':id')
+  @Requires('policies:write')
+  @AnswersOne(PolicyView)
+  @ApiOperation({ summary: 'Change a policy', description: 'Its licenses follow at once. Expiries that were already set stay.' })
+  update(@Caller() { tenant }: ApiKeyPrincipal, @PathId() id: string, @Body() body: UpdatePolicyBody) {
+    return this.policies.update(tenant, id, body);
+  }
+
+  @Delete(':id')
+  @Requires('policies:write')
+  @AnswersNothing()
+  @Fails('POLICY_HAS_LICENSES')
+  @ApiOperation({ summary: 'Delete a policy', description: 'Only without licenses.' })
+  remove(@Caller() { tenant }: ApiKeyPrincipal, @PathId() id: string) {
+    return this.policies.remove(tenant, id);
+  }
+
+  @Post(':id/entitlements')
+  @Requires('policies:write')
+  @AnswersOne(PolicyView)
+  @ApiOperation({ summary: 'Attach entitlements to a policy', description: 'Every license of the policy inherits them. Attaching again is no error.' })
+  attach(@Caller() { tenant }: ApiKeyPrincipal, @PathId() id: string, @Body() body: AttachEntitlementsBody) {
+    return this.policies.attach(tenant, id, body.codes);
+  }
+
+  @Delete(':id/entitlements/:code')
+  @Requires('policies:write')
+  @AnswersNothing()
+  @ApiOperation({ summary: 'Detach an entitlement from a policy' })
+  detach(@Caller() { tenant }: ApiKeyPrincipal, @PathId() id: string, @Param('code') code: string) {
+    return this.policies.detach(tenant, id, code);
+  }
+}

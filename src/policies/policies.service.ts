@@ -1,0 +1,115 @@
+import { Injectable } from '@nestjs/common';
+import { Clock } from '../core/clock.js';
+import { Database, type Db, type Tenant } from '../core/database.js';
+import { type Page, paginate } from '../core/page.js';
+import { invalid, LatchkeyError, notFound } from '../domain/errors.js';
+import { changedPolicy, policyFromTemplate, policyIssues, type PolicyRequest, type PolicyRules, rulesOf } from '../domain/policy.js';
+import { entitlementIds } from '../entitlements/entitlements.query.js';
+import type { Prisma } from '../generated/prisma/client.js';
+import {
+  type CreatePolicyBody,
+  includeEntitlementCodes,
+  type PoliciesQuery,
+  type PolicyRow,
+  type PolicyView,
+  toPolicyRules,
+  toPolicyView,
+  type UpdatePolicyBody,
+} from './policies.dto.js';
+
+@Injectable()
+export class PoliciesService {
+  constructor(
+    private readonly database: Database,
+    private readonly clock: Clock,
+  ) {}
+
+  /** 400 for rules that contradict each other, 404 for an unknown product. */
+  create(tenant: Tenant, body: CreatePolicyBody): Promise<PolicyView> {
+    const rules = sound(body, policyFromTemplate(body));
+    const { productId, name, metadata } = body;
+    return this.database.within(tenant, async (db) => {
+      // Held until the end: a product that is being deleted takes no new policy.
+      const products = await db.$queryRaw<unknown[]>`SELECT 1 FROM product WHERE id = ${productId}::uuid AND deleted_at IS NULL FOR SHARE`;
+      if (products.length === 0) throw notFound('product', 'productId');
+      const row = await db.policy.create({ data: { productId, name, metadata, ...rules }, include: includeEntitlementCodes });
+      return toPolicyView(row, tenant.environment);
+    });
+  }
+
+  list(tenant: Tenant, query: PoliciesQuery): Promise<Page<PolicyView>> {
+    const where: Prisma.PolicyWhereInput = { deletedAt: null, productId: query.productId };
+    if (query.q !== undefined) where.name = { contains: query.q, mode: 'insensitive' };
+    return this.database.within(tenant, (db) =>
+      paginate(
+        query,
+        '-createdAt',
+        (page) => db.policy.findMany({ ...page, where: { AND: [where, page.where] }, include: includeEntitlementCodes }),
+        (row) => toPolicyView(row, tenant.environment),
+      ),
+    );
+  }
+
+  get(tenant: Tenant, id: string): Promise<PolicyView> {
+    return this.database.within(tenant, async (db) => toPolicyView(await load(db, id), tenant.environment));
+  }
+
+  /** Its licenses follow at once: they read their policy, they do not copy it. */
+  update(tenant: Tenant, id: string, body: UpdatePolicyBody): Promise<PolicyView> {
+    const { name, metadata } = body;
+    return this.database.within(tenant, async (db) => {
+      await lock(db, id);
+      const current = await load(db, id);
+      sound(body, changedPolicy(toPolicyRules(current), body));
+      const row = await db.policy.update({ where: { id }, data: { name, metadata, ...rulesOf(body) }, include: includeEntitlementCodes });
+      return toPolicyView(row, tenant.environment);
+    });
+  }
+
+  /** 422 while licenses follow it: a license without its rules could not be judged. */
+  remove(tenant: Tenant, id: string): Promise<void> {
+    return this.database.within(tenant, async (db) => {
+      await lock(db, id);
+      const license = await db.license.findFirst({ where: { policyId: id, deletedAt: null }, select: { id: true } });
+      if (license !== null) throw new LatchkeyError('POLICY_HAS_LICENSES', 'The policy has licenses: delete or transfer them first.');
+      await db.policy.update({ where: { id }, data: { deletedAt: this.clock.now() } });
+    });
+  }
+
+  /** Attaching again is no error. 404 for an unknown code. */
+  attach(tenant: Tenant, id: string, codes: string[]): Promise<PolicyView> {
+    return this.database.within(tenant, async (db) => {
+      await lock(db, id);
+      const ids = await entitlementIds(db, codes, 'codes');
+      await db.policyEntitlement.createMany({ data: ids.map((entitlementId) => ({ policyId: id, entitlementId })), skipDuplicates: true });
+      return toPolicyView(await load(db, id), tenant.environment);
+    });
+  }
+
+  detach(tenant: Tenant, id: string, code: string): Promise<void> {
+    return this.database.within(tenant, async (db) => {
+      await lock(db, id);
+      const { count } = await db.policyEntitlement.deleteMany({ where: { policyId: id, entitlement: { code } } });
+      if (count === 0) throw notFound('entitlement of the policy');
+    });
+  }
+}
+
+/** @throws 400 VALIDATION_ERROR with every contradiction */
+function sound(request: PolicyRequest, rules: PolicyRules): PolicyRules {
+  const issues = policyIssues(request, rules);
+  if (issues.length > 0) throw invalid(issues);
+  return rules;
+}
+
+async function load(db: Db, id: string): Promise<PolicyRow> {
+  const row = await db.policy.findFirst({ where: { id, deletedAt: null }, include: includeEntitlementCodes });
+  if (row === null) throw notFound('policy');
+  return row;
+}
+
+/** Two changes to one policy come one after the other; new licenses of it wait for either. */
+async function lock(db: Db, id: string): Promise<void> {
+  const rows = await db.$queryRaw<unknown[]>`SELECT 1 FROM policy WHERE id = ${id}::uuid AND deleted_at IS NULL FOR UPDATE`;
+  if (rows.length === 0) throw notFound('policy');
+}
