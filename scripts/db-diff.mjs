@@ -21,7 +21,9 @@ try {
     const folder = join('prisma', 'migrations', `${stamp}_${name}`);
     await mkdir(folder, { recursive: true });
     await writeFile(join(folder, 'migration.sql'), `${sql}\n`);
-    process.stdout.write(`${folder}/migration.sql was written. Read it, and add what the schema cannot say: row-level security, policies, grants.\n`);
+    process.stdout.write(
+      `${folder}/migration.sql was written. Read it, and add what the schema cannot say: row-level security, policies, grants.\n`,
+    );
   }
 } finally {
   await database?.stop();

@@ -16,7 +16,11 @@ import { VERSION } from './core/version.js';
 
 /** The application, wired and not yet listening. Fails for a route that declares no access. */
 export async function createApp(core: Core): Promise<NestExpressApplication> {
-  const app = await NestFactory.create<NestExpressApplication>(AppModule.with(core), { bodyParser: false, abortOnError: false, logger: nestLogger(core.logger) });
+  const app = await NestFactory.create<NestExpressApplication>(AppModule.with(core), {
+    bodyParser: false,
+    abortOnError: false,
+    logger: nestLogger(core.logger),
+  });
   const readiness = app.get(Readiness);
   app.disable('x-powered-by');
   app.disable('etag');
@@ -31,7 +35,11 @@ export async function createApp(core: Core): Promise<NestExpressApplication> {
   });
   app.use(corsOf(listRoutes(app), core.config.corsOrigins));
   app.use(jsonBody());
-  SwaggerModule.setup('docs', app, createOpenApi(app, VERSION), { jsonDocumentUrl: 'openapi.json', raw: ['json'], customSiteTitle: 'Latchkey API' });
+  SwaggerModule.setup('docs', app, createOpenApi(app, VERSION), {
+    jsonDocumentUrl: 'openapi.json',
+    raw: ['json'],
+    customSiteTitle: 'Latchkey API',
+  });
   return app;
 }
 
@@ -42,8 +50,14 @@ function nestLogger(logger: Logger) {
     log: quiet,
     debug: quiet,
     verbose: quiet,
-    warn: (message: unknown) => { logger.warn(String(message)); },
-    error: (message: unknown, stack?: unknown) => { logger.error({ stack }, String(message)); },
-    fatal: (message: unknown) => { logger.fatal(String(message)); },
+    warn: (message: unknown) => {
+      logger.warn(String(message));
+    },
+    error: (message: unknown, stack?: unknown) => {
+      logger.error({ stack }, String(message));
+    },
+    fatal: (message: unknown) => {
+      logger.fatal(String(message));
+    },
   };
 }

@@ -17,7 +17,9 @@ export async function seedDemo({ app, url }: Running): Promise<string> {
   const { apiKeys } = await app.get(AccountsService).create({ name: 'Demo', slug: 'demo', ownerEmail: 'demo@example.com' });
   const caller = (await app.get(Authenticator).authenticate({ scheme: 'key', value: apiKeys.live.key }, undefined)) as ApiKeyPrincipal;
   const product = await app.get(ProductsService).create(caller.tenant, { name: 'Demo Editor', code: 'demo-editor', keyPrefix: 'DEMO' });
-  const policy = await app.get(PoliciesService).create(caller.tenant, { productId: product.id, name: 'Demo', template: 'desktop_app', requireFingerprint: false });
+  const policy = await app
+    .get(PoliciesService)
+    .create(caller.tenant, { productId: product.id, name: 'Demo', template: 'desktop_app', requireFingerprint: false });
   const license = await app.get(LicensesService).create(caller, { productId: product.id, policyId: policy.id, name: 'Demo license' });
   return `
 A demo account was made, with a product, a policy and a license. These are shown this once:

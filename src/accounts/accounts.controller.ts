@@ -16,7 +16,10 @@ export class AccountsController {
   @AnswersCreated(CreatedAccountView, 'The account, and a full-access key for each environment: shown this once.')
   @Header('Location', '/api/v1/account')
   @Fails('CONFLICT')
-  @ApiOperation({ summary: 'Create an account', description: 'With the platform token, or openly where the operator allows sign-up. A taken slug is 409.' })
+  @ApiOperation({
+    summary: 'Create an account',
+    description: 'With the platform token, or openly where the operator allows sign-up. A taken slug is 409.',
+  })
   create(@Body() body: CreateAccountBody) {
     return this.accounts.create(body);
   }

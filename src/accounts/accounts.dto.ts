@@ -26,7 +26,9 @@ export class CreateAccountBody {
   metadata?: Metadata;
 }
 
-export class UpdateAccountBody extends PartialType(PickType(CreateAccountBody, ['name', 'slug', 'ownerEmail', 'metadata']), { skipNullProperties: false }) {}
+export class UpdateAccountBody extends PartialType(PickType(CreateAccountBody, ['name', 'slug', 'ownerEmail', 'metadata']), {
+  skipNullProperties: false,
+}) {}
 
 export class AccountView {
   @Id({ help: 'UUID v7.' })

@@ -4,7 +4,14 @@ import { Clock } from '../core/clock.js';
 import { Database, type Tenant } from '../core/database.js';
 import { MasterKey } from '../core/master-key.js';
 import type { EnvironmentName } from '../domain/api-key.js';
-import { type AccountView, type CreateAccountBody, type CreatedAccountView, toAccountChanges, toAccountView, type UpdateAccountBody } from './accounts.dto.js';
+import {
+  type AccountView,
+  type CreateAccountBody,
+  type CreatedAccountView,
+  toAccountChanges,
+  toAccountView,
+  type UpdateAccountBody,
+} from './accounts.dto.js';
 
 @Injectable()
 export class AccountsService {
@@ -30,7 +37,9 @@ export class AccountsService {
   }
 
   get(tenant: Tenant): Promise<AccountView> {
-    return this.database.within(tenant, async (db) => toAccountView(await db.account.findUniqueOrThrow({ where: { id: tenant.accountId } })));
+    return this.database.within(tenant, async (db) =>
+      toAccountView(await db.account.findUniqueOrThrow({ where: { id: tenant.accountId } })),
+    );
   }
 
   update(tenant: Tenant, body: UpdateAccountBody): Promise<AccountView> {

@@ -13,23 +13,40 @@ export class CreateApiKeyBody {
   @Text({ help: 'What the key is for.', max: 255, example: 'billing back office' })
   name!: string;
 
-  @Choice(['live', 'test'], { help: "The environment that it opens. Another than the caller's needs a full-access key.", optional: true, default: "the caller's" })
+  @Choice(['live', 'test'], {
+    help: "The environment that it opens. Another than the caller's needs a full-access key.",
+    optional: true,
+    default: "the caller's",
+  })
   environment?: EnvironmentName;
 
-  @ChoiceList(allScopes, { help: 'What the key may do; empty or absent = full access. Never more than the key that creates it.', optional: true, default: [], example: ['licenses:read', 'licenses:write'] })
+  @ChoiceList(allScopes, {
+    help: 'What the key may do; empty or absent = full access. Never more than the key that creates it.',
+    optional: true,
+    default: [],
+    example: ['licenses:read', 'licenses:write'],
+  })
   scopes?: Scope[];
 
   @Choice(Object.keys(scopePresets), { help: 'Shorthand that fills `scopes`; not together with it.', optional: true, example: 'read-only' })
   preset?: ScopePreset;
 
-  @Timestamp({ help: 'When the key ends: from then on 401 `API_KEY_EXPIRED`. null = never.', optional: true, nullable: true, default: null, example: '2027-01-15T10:30:00.000Z' })
+  @Timestamp({
+    help: 'When the key ends: from then on 401 `API_KEY_EXPIRED`. null = never.',
+    optional: true,
+    nullable: true,
+    default: null,
+    example: '2027-01-15T10:30:00.000Z',
+  })
   expiresAt?: Date | null;
 
   @MetadataField({ optional: true, default: {} })
   metadata?: Metadata;
 }
 
-export class UpdateApiKeyBody extends PartialType(PickType(CreateApiKeyBody, ['name', 'scopes', 'expiresAt', 'metadata']), { skipNullProperties: false }) {}
+export class UpdateApiKeyBody extends PartialType(PickType(CreateApiKeyBody, ['name', 'scopes', 'expiresAt', 'metadata']), {
+  skipNullProperties: false,
+}) {}
 
 export class ApiKeyView extends ResourceView {
   @Text({ help: 'What the key is for.', max: 255, example: 'billing back office' })
@@ -75,7 +92,12 @@ export class CurrentApiKeyView extends ApiKeyView {
 /** A new secret, and the columns that keep all that is kept of it. */
 export function newApiKey(environment: EnvironmentName, masterKey: MasterKey) {
   const key = generateApiKey(environment);
-  const columns = { digest: masterKey.digestApiKey(key), pepperId: masterKey.id, prefix: key.slice(0, SHOWN_PREFIX_LENGTH), suffix: key.slice(-SHOWN_SUFFIX_LENGTH) };
+  const columns = {
+    digest: masterKey.digestApiKey(key),
+    pepperId: masterKey.id,
+    prefix: key.slice(0, SHOWN_PREFIX_LENGTH),
+    suffix: key.slice(-SHOWN_SUFFIX_LENGTH),
+  };
   return { key, columns };
 }
 

@@ -29,20 +29,30 @@ export class ApiKeysService {
 
   /** 403 for a scope that the caller lacks, or another environment without full access. */
   async create(caller: ApiKeyPrincipal, body: CreateApiKeyBody): Promise<CreatedApiKeyView> {
-    if (body.scopes !== undefined && body.preset !== undefined) throw invalid([{ path: 'preset', message: 'cannot be combined with scopes' }]);
+    if (body.scopes !== undefined && body.preset !== undefined)
+      throw invalid([{ path: 'preset', message: 'cannot be combined with scopes' }]);
     const scopes = body.scopes ?? [...scopePresets[body.preset ?? 'full']];
     requireGrantable(caller.scopes, scopes);
     const tenant = await this.tenantOf(caller, body);
     const { key, columns } = newApiKey(tenant.environment, this.masterKey);
     return this.database.within(tenant, async (db) => {
-      const row = await db.apiKey.create({ data: { ...columns, name: body.name, scopes, expiresAt: body.expiresAt, metadata: body.metadata } });
+      const row = await db.apiKey.create({
+        data: { ...columns, name: body.name, scopes, expiresAt: body.expiresAt, metadata: body.metadata },
+      });
       return toCreatedApiKeyView(row, key, tenant.environment, this.clock.now());
     });
   }
 
   list(tenant: Tenant, query: PageQuery): Promise<Page<ApiKeyView>> {
     const now = this.clock.now();
-    return this.database.within(tenant, (db) => paginate(query, '-createdAt', (page) => db.apiKey.findMany(page), (row) => toApiKeyView(row, tenant.environment, now)));
+    return this.database.within(tenant, (db) =>
+      paginate(
+        query,
+        '-createdAt',
+        (page) => db.apiKey.findMany(page),
+        (row) => toApiKeyView(row, tenant.environment, now),
+      ),
+    );
   }
 
   get(tenant: Tenant, id: string): Promise<ApiKeyView> {
@@ -84,7 +94,9 @@ export class ApiKeysService {
       throw new LatchkeyError('INSUFFICIENT_SCOPE', 'A key for the other environment needs a full-access key.', { requiredScopes: [] });
     }
     return this.database.within(tenant, async (db) => {
-      const other = await db.environment.findUniqueOrThrow({ where: { accountId_name: { accountId: tenant.accountId, name: environment } } });
+      const other = await db.environment.findUniqueOrThrow({
+        where: { accountId_name: { accountId: tenant.accountId, name: environment } },
+      });
       return { accountId: tenant.accountId, environmentId: other.id, environment };
     });
   }

@@ -46,5 +46,7 @@ function admit(principal: Principal, access: Access): void {
   }
   if (principal.kind === 'license' && (access.kind === 'license' || (access.kind === 'apiKey' && access.orLicense))) return;
   if (principal.kind === 'platform' && access.kind === 'platform') return;
-  throw access.kind === 'apiKey' ? insufficientScope(access.scopes) : new LatchkeyError('INSUFFICIENT_SCOPE', 'This route takes another kind of credential.', { requiredScopes: [] });
+  throw access.kind === 'apiKey'
+    ? insufficientScope(access.scopes)
+    : new LatchkeyError('INSUFFICIENT_SCOPE', 'This route takes another kind of credential.', { requiredScopes: [] });
 }

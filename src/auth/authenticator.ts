@@ -81,13 +81,13 @@ export class Authenticator {
   private async key(value: string): Promise<Principal> {
     if (this.isPlatformToken(value)) return { kind: 'platform' };
     if (parseApiKey(value) === null) throw failed();
-    const [key] = await this.database.lookup<TenantColumns & { scopes: string[]; expiresAt: Date | null; revokedAt: Date | null; accountSuspendedAt: Date | null }>(
-      FIND_API_KEY,
-      [this.masterKey.digestApiKey(value)],
-    );
+    const [key] = await this.database.lookup<
+      TenantColumns & { scopes: string[]; expiresAt: Date | null; revokedAt: Date | null; accountSuspendedAt: Date | null }
+    >(FIND_API_KEY, [this.masterKey.digestApiKey(value)]);
     if (key === undefined) throw failed();
     if (key.revokedAt !== null) throw new LatchkeyError('API_KEY_REVOKED', 'This API key was revoked.');
-    if (key.expiresAt !== null && key.expiresAt <= this.clock.now()) throw new LatchkeyError('API_KEY_EXPIRED', 'This API key has expired.');
+    if (key.expiresAt !== null && key.expiresAt <= this.clock.now())
+      throw new LatchkeyError('API_KEY_EXPIRED', 'This API key has expired.');
     if (key.accountSuspendedAt !== null) throw new LatchkeyError('ACCOUNT_SUSPENDED', 'The account is suspended.');
     return { kind: 'apiKey', tenant: tenantOf(key), id: key.id, scopes: key.scopes };
   }

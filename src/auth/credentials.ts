@@ -16,10 +16,7 @@ const schemes: Record<string, Credential['scheme']> = { bearer: 'key', apikey: '
  */
 export function readCredential(request: Pick<IncomingMessage, 'headersDistinct'>): Credential | null {
   const { authorization = [], 'x-api-key': apiKeys = [] } = request.headersDistinct;
-  const found = [
-    ...authorization.map(parseAuthorization),
-    ...apiKeys.map((value): Credential => ({ scheme: 'key', value: value.trim() })),
-  ];
+  const found = [...authorization.map(parseAuthorization), ...apiKeys.map((value): Credential => ({ scheme: 'key', value: value.trim() }))];
   const [first] = found;
   if (first === undefined) return null;
   if (found.some((other) => other.scheme !== first.scheme || other.value !== first.value)) {
@@ -32,6 +29,7 @@ export function readCredential(request: Pick<IncomingMessage, 'headersDistinct'>
 function parseAuthorization(header: string): Credential {
   const [, name = '', value = ''] = /^\s*(\S+)\s*(.*?)\s*$/.exec(header) ?? [];
   const scheme = schemes[name.toLowerCase()];
-  if (scheme === undefined) throw new LatchkeyError('AUTH_FAILED', 'The Authorization header must be Bearer, ApiKey or License, and a key.');
+  if (scheme === undefined)
+    throw new LatchkeyError('AUTH_FAILED', 'The Authorization header must be Bearer, ApiKey or License, and a key.');
   return { scheme, value };
 }

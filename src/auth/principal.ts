@@ -31,7 +31,14 @@ declare module 'express-serve-static-core' {
 }
 
 /** The principal that the route's access rule let through; the handler's parameter type says which kinds those are. */
-export const Caller = createParamDecorator((_: unknown, context: ExecutionContext) => context.switchToHttp().getRequest<Request>().principal);
+export const Caller = createParamDecorator(
+  (_: unknown, context: ExecutionContext) => context.switchToHttp().getRequest<Request>().principal,
+);
 
 /** Address of the client: the socket's, or what a trusted proxy says. An IPv4 address is one, however the socket spells it. */
-export const ClientIp = createParamDecorator((_: unknown, context: ExecutionContext) => context.switchToHttp().getRequest<Request>().ip?.replace(/^::ffff:(?=\d+\.)/, ''));
+export const ClientIp = createParamDecorator((_: unknown, context: ExecutionContext) =>
+  context
+    .switchToHttp()
+    .getRequest<Request>()
+    .ip?.replace(/^::ffff:(?=\d+\.)/, ''),
+);

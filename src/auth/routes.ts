@@ -21,9 +21,10 @@ export function listRoutes(app: INestApplication): Route[] {
   const routes: Route[] = [];
   const undeclared: string[] = [];
   for (const { metatype } of app.get(DiscoveryService).getControllers()) {
-    const controller = metatype as Type<object> & { prototype: Record<string, object> };
-    for (const name of scanner.getAllMethodNames(controller.prototype)) {
-      const handler = controller.prototype[name];
+    const controller = metatype as Type<object>;
+    const prototype = controller.prototype as Record<string, object>;
+    for (const name of scanner.getAllMethodNames(prototype)) {
+      const handler = prototype[name];
       const method = handler === undefined ? undefined : (Reflect.getMetadata(METHOD_METADATA, handler) as RequestMethod | undefined);
       if (handler === undefined || method === undefined) continue;
       const access = accessOf(handler);
@@ -31,7 +32,8 @@ export function listRoutes(app: INestApplication): Route[] {
       else routes.push({ method: RequestMethod[method], path: join(pathOf(controller), pathOf(handler)), access });
     }
   }
-  if (undeclared.length > 0) throw new Error(`No access is declared for ${undeclared.join(', ')}: add @Requires(…), @Public() or another of src/auth/access.ts.`);
+  if (undeclared.length > 0)
+    throw new Error(`No access is declared for ${undeclared.join(', ')}: add @Requires(…), @Public() or another of src/auth/access.ts.`);
   return routes;
 }
 
@@ -40,5 +42,8 @@ function pathOf(target: object): string {
 }
 
 function join(...parts: string[]): string {
-  return `/${parts.map((part) => part.replace(/^\/|\/$/g, '')).filter((part) => part !== '').join('/')}`;
+  return `/${parts
+    .map((part) => part.replace(/^\/|\/$/g, ''))
+    .filter((part) => part !== '')
+    .join('/')}`;
 }

@@ -7,6 +7,8 @@ import { invalid } from '../domain/errors.js';
 import { isBare } from './openapi.js';
 import { Page } from './page.js';
 
+const CREATED: number = HttpStatus.CREATED;
+
 /** An answer whose status depends on what happened: an activation that was there already is 200, a new one 201. */
 export class Answer<View> {
   constructor(
@@ -27,9 +29,10 @@ export class AnswerInterceptor implements NestInterceptor {
       map((result: unknown) => {
         if (result instanceof Answer) response.status(result.status);
         const view: unknown = result instanceof Answer ? result.view : result;
-        if (view instanceof Page) return { data: view.items, pagination: { nextCursor: view.nextCursor, hasMore: view.nextCursor !== null } };
+        if (view instanceof Page)
+          return { data: view.items, pagination: { nextCursor: view.nextCursor, hasMore: view.nextCursor !== null } };
         if (view === undefined) return undefined;
-        if (request.method === 'POST' && response.statusCode === Number(HttpStatus.CREATED)) setLocation(request, response, view);
+        if (request.method === 'POST' && response.statusCode === CREATED) setLocation(request, response, view);
         return { data: view };
       }),
     );
@@ -45,7 +48,9 @@ function setLocation(request: Request, response: Response, view: unknown): void 
 /** Fields and parameters that a handler does not even take are as unknown as misspelt ones. */
 function refuseWhatNobodyReads(context: ExecutionContext, request: Request): void {
   const handler = context.getHandler();
-  const taken = Object.keys((Reflect.getMetadata(ROUTE_ARGS_METADATA, context.getClass(), handler.name) ?? {}) as object).map((key) => Number(key.split(':')[0]));
+  const taken = Object.keys((Reflect.getMetadata(ROUTE_ARGS_METADATA, context.getClass(), handler.name) ?? {}) as object).map((key) =>
+    Number(key.split(':')[0]),
+  );
   const unread: string[] = [];
   if (!taken.includes(RouteParamtypes.QUERY)) unread.push(...Object.keys(request.query));
   const body = request.body as unknown;

@@ -8,9 +8,20 @@ import { z } from 'zod';
  */
 
 const flag = z.enum(['true', 'false']).transform((text) => text === 'true');
-const count = (min: number, max: number) => z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.number().min(min).max(max));
-const list = z.string().transform((text) => text.split(',').map((item) => item.trim()).filter((item) => item !== ''));
-const limit = (perMinute: string) => ({ parse: count(0, 1_000_000), initial: perMinute, help: 'requests a minute; 0 = off', unused: true as const });
+const count = (min: number, max: number) =>
+  z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.number().min(min).max(max));
+const list = z.string().transform((text) =>
+  text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== ''),
+);
+const limit = (perMinute: string) => ({
+  parse: count(0, 1_000_000),
+  initial: perMinute,
+  help: 'requests a minute; 0 = off',
+  unused: true as const,
+});
 
 interface Setting {
   parse: z.ZodType;
@@ -24,17 +35,42 @@ interface Setting {
 export const settings = {
   PORT: { parse: count(0, 65_535), initial: '3000', help: 'TCP port; 0 = any free one' },
   HOST: { parse: z.string().min(1), initial: '127.0.0.1', help: 'address to listen on' },
-  DATABASE_URL: { parse: z.url({ protocol: /^postgres(ql)?$/ }), help: 'PostgreSQL 15 or newer; absent = the embedded database in DATA_DIR' },
+  DATABASE_URL: {
+    parse: z.url({ protocol: /^postgres(ql)?$/ }),
+    help: 'PostgreSQL 15 or newer; absent = the embedded database in DATA_DIR',
+  },
   DATABASE_POOL_SIZE: { parse: count(2, 1000), initial: '10', help: 'connections of one process' },
-  DATA_DIR: { parse: z.string().min(1).transform((path) => resolve(path)), initial: './.latchkey', help: 'embedded database and generated master key' },
-  MASTER_KEY: { parse: z.string().refine(isMasterKey, 'must be 32 bytes in base64 (openssl rand -base64 32)'), help: 'encrypts and peppers what is at rest; generated in DATA_DIR when embedded, required with DATABASE_URL' },
-  PLATFORM_TOKEN: { parse: z.string().min(32, 'must have at least 32 characters'), help: "operator's token for platform routes; absent = they are closed" },
+  DATA_DIR: {
+    parse: z
+      .string()
+      .min(1)
+      .transform((path) => resolve(path)),
+    initial: './.latchkey',
+    help: 'embedded database and generated master key',
+  },
+  MASTER_KEY: {
+    parse: z.string().refine(isMasterKey, 'must be 32 bytes in base64 (openssl rand -base64 32)'),
+    help: 'encrypts and peppers what is at rest; generated in DATA_DIR when embedded, required with DATABASE_URL',
+  },
+  PLATFORM_TOKEN: {
+    parse: z.string().min(32, 'must have at least 32 characters'),
+    help: "operator's token for platform routes; absent = they are closed",
+  },
   OPEN_SIGNUP: { parse: flag, initial: 'false', help: 'whether anyone may create an account' },
   SEED_DEMO: { parse: flag, initial: 'true', help: 'whether the first start of an embedded database makes a demo account' },
   ROLE: { parse: z.enum(['all', 'api', 'worker']), initial: 'all', help: 'what this process does', unused: true },
-  PROCESSES: { parse: z.string().regex(/^(auto|[1-9]\d*)$/, 'must be a number from 1 on, or auto'), initial: '1', help: 'HTTP processes on this machine', unused: true },
+  PROCESSES: {
+    parse: z.string().regex(/^(auto|[1-9]\d*)$/, 'must be a number from 1 on, or auto'),
+    initial: '1',
+    help: 'HTTP processes on this machine',
+    unused: true,
+  },
   REDIS_URL: { parse: z.url({ protocol: /^rediss?$/ }), help: 'shared rate limits across instances', unused: true },
-  TRUSTED_PROXIES: { parse: list.refine((items) => items.every(isCidr), 'must be a comma list of addresses or CIDR ranges'), initial: '', help: 'proxies whose X-Forwarded-For is believed, as CIDR list' },
+  TRUSTED_PROXIES: {
+    parse: list.refine((items) => items.every(isCidr), 'must be a comma list of addresses or CIDR ranges'),
+    initial: '',
+    help: 'proxies whose X-Forwarded-For is believed, as CIDR list',
+  },
   CORS_ORIGINS: { parse: list, initial: '', help: 'origins whose browsers may call management routes' },
   LIMIT_VALIDATE_PER_MINUTE: limit('60'),
   LIMIT_VALIDATE_UNKNOWN_PER_MINUTE: limit('20'),
@@ -45,7 +81,11 @@ export const settings = {
   WEBHOOK_ALLOW_LOOPBACK: { parse: flag, initial: 'false', help: 'whether webhooks may go to this machine', unused: true },
   WEBHOOK_RETRY_SCHEDULE: { parse: list, initial: '', help: 'seconds before each try, comma list', unused: true },
   METRICS_TOKEN: { parse: z.string().min(1), help: 'token for /metrics', unused: true },
-  LOG_LEVEL: { parse: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']), initial: 'info', help: 'least severe level that is logged' },
+  LOG_LEVEL: {
+    parse: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']),
+    initial: 'info',
+    help: 'least severe level that is logged',
+  },
   OTEL_EXPORTER_OTLP_ENDPOINT: { parse: z.url(), help: 'where traces go', unused: true },
 } as const satisfies Record<string, Setting>;
 
@@ -96,7 +136,8 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
     problems.push('MASTER_KEY: is required with DATABASE_URL (openssl rand -base64 32)');
   }
   for (const name of Object.keys(environment)) {
-    if (!(name in settings) && OUR_PREFIXES.some((prefix) => name.startsWith(prefix))) problems.push(`${name}: is no setting of Latchkey (misspelt?)`);
+    if (!(name in settings) && OUR_PREFIXES.some((prefix) => name.startsWith(prefix)))
+      problems.push(`${name}: is no setting of Latchkey (misspelt?)`);
   }
   if (problems.length > 0) throw new ConfigError(problems);
   return {

@@ -13,9 +13,33 @@ const uniqueFields: Record<string, string> = {
 /** SQLSTATE classes and codes that mean "not now": https://www.postgresql.org/docs/current/errcodes-appendix.html */
 const UNAVAILABLE_STATES = /^(08|53|57P0|25006|40|55P03|57014|58|XX)/;
 const UNIQUE_VIOLATION = '23505';
-const UNAVAILABLE_PRISMA_CODES = new Set(['P1000', 'P1001', 'P1002', 'P1003', 'P1008', 'P1010', 'P1011', 'P1017', 'P2024', 'P2028', 'P2034', 'P2037']);
-const UNAVAILABLE_SYSTEM_CODES = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOTFOUND', 'EAI_AGAIN', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOENT']);
-const UNAVAILABLE_MESSAGES = /connection terminated|timeout exceeded when trying to connect|server closed the connection|client has encountered a connection error|cannot use a pool after calling end/i;
+const UNAVAILABLE_PRISMA_CODES = new Set([
+  'P1000',
+  'P1001',
+  'P1002',
+  'P1003',
+  'P1008',
+  'P1010',
+  'P1011',
+  'P1017',
+  'P2024',
+  'P2028',
+  'P2034',
+  'P2037',
+]);
+const UNAVAILABLE_SYSTEM_CODES = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOENT',
+]);
+const UNAVAILABLE_MESSAGES =
+  /connection terminated|timeout exceeded when trying to connect|server closed the connection|client has encountered a connection error|cannot use a pool after calling end/i;
 
 /** Null when it is no database error that has a meaning for callers. */
 export function fromDatabase(thrown: unknown): LatchkeyError | null {
@@ -41,7 +65,8 @@ interface DatabaseFault {
 
 function violatedConstraint(error: DatabaseFault): string | null {
   if (error.code === UNIQUE_VIOLATION && typeof error.constraint === 'string') return error.constraint;
-  if (error.originalCode === UNIQUE_VIOLATION || error.kind === 'UniqueConstraintViolation') return `${JSON.stringify(error.constraint ?? '')} ${error.originalMessage ?? ''}`;
+  if (error.originalCode === UNIQUE_VIOLATION || error.kind === 'UniqueConstraintViolation')
+    return `${JSON.stringify(error.constraint ?? '')} ${error.originalMessage ?? ''}`;
   return null;
 }
 
@@ -56,7 +81,7 @@ function isUnavailable(error: DatabaseFault): boolean {
 function* causes(thrown: unknown): Generator<DatabaseFault> {
   let error: unknown = thrown;
   for (let depth = 0; depth < 6 && typeof error === 'object' && error !== null; depth += 1) {
-    yield error as DatabaseFault;
+    yield error;
     const { cause, meta, errors } = error as { cause?: unknown; meta?: { driverAdapterError?: unknown }; errors?: unknown[] };
     error = cause ?? meta?.driverAdapterError ?? errors?.[0];
   }

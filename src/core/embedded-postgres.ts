@@ -131,7 +131,9 @@ async function prepare(dataDir: string): Promise<Layout> {
     throw new EmbeddedPostgresError(`${link} points to a directory that is gone. Restore it, or remove ${dataDir} to begin anew.`);
   });
   if (!(await canReach(owner, home))) {
-    throw new EmbeddedPostgresError(`PostgreSQL cannot run as root, and the user it runs as cannot enter ${home}. Move DATA_DIR, or set DATABASE_URL.`);
+    throw new EmbeddedPostgresError(
+      `PostgreSQL cannot run as root, and the user it runs as cannot enter ${home}. Move DATA_DIR, or set DATABASE_URL.`,
+    );
   }
   return { bin, home, owner, password: await passwordOf(dataDir) };
 }
@@ -188,7 +190,9 @@ async function reachableBinaries(owner: Owner): Promise<string> {
   try {
     main = require.resolve(name);
   } catch {
-    throw new EmbeddedPostgresError(`There is no embedded PostgreSQL for this machine (${name} is not installed). Set DATABASE_URL to a PostgreSQL 15 or newer.`);
+    throw new EmbeddedPostgresError(
+      `There is no embedded PostgreSQL for this machine (${name} is not installed). Set DATABASE_URL to a PostgreSQL 15 or newer.`,
+    );
   }
   const root = resolve(dirname(main), '..');
   const native = join(root, 'native');
@@ -293,12 +297,18 @@ async function runningPort(layout: Layout): Promise<number | null> {
 }
 
 async function holdLock(layout: Layout, port: number, dataDir: string): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString: urlOf(layout.password, port, 'postgres'), application_name: 'latchkey data directory lock', keepAlive: true });
+  const client = new pg.Client({
+    connectionString: urlOf(layout.password, port, 'postgres'),
+    application_name: 'latchkey data directory lock',
+    keepAlive: true,
+  });
   await client.connect();
   const { rows } = await client.query<{ held: boolean }>('SELECT pg_try_advisory_lock($1) AS held', [IN_USE_LOCK]);
   if (rows[0]?.held === true) return client;
   await client.end();
-  throw new EmbeddedPostgresError(`The data directory ${dataDir} is in use by another Latchkey process. Stop it, or set DATA_DIR to another directory.`);
+  throw new EmbeddedPostgresError(
+    `The data directory ${dataDir} is in use by another Latchkey process. Stop it, or set DATA_DIR to another directory.`,
+  );
 }
 
 async function createDatabase(layout: Layout, port: number): Promise<void> {

@@ -22,7 +22,8 @@ export class ErrorFilter implements ExceptionFilter {
       return;
     }
     response.locals.errorCode = error.code;
-    if (error.status === 401) response.setHeader('WWW-Authenticate', 'Bearer realm="latchkey", ApiKey realm="latchkey", License realm="latchkey"');
+    if (error.status === 401)
+      response.setHeader('WWW-Authenticate', 'Bearer realm="latchkey", ApiKey realm="latchkey", License realm="latchkey"');
     if (error.status === 503) response.setHeader('Retry-After', RETRY_AFTER_SECONDS);
     response.status(error.status);
     if (wantsProblem(request)) response.type('application/problem+json').send(JSON.stringify(toProblem(error, request)));

@@ -67,7 +67,10 @@ export function Text(options: TextOptions): PropertyDecorator {
 
 /** A semantic version, or with `range` a range over them. */
 export function Version(options: FieldOptions & { range?: boolean }): PropertyDecorator {
-  const [holds, message] = options.range === true ? [isVersionRange, 'must be a semver range, like >=1.0.0 <3.0.0'] : [isVersion, 'must be a semantic version, like 1.4.2'];
+  const [holds, message] =
+    options.range === true
+      ? [isVersionRange, 'must be a semver range, like >=1.0.0 <3.0.0']
+      : [isVersion, 'must be a semantic version, like 1.4.2'];
   const check: PropertyDecorator = (target, property) => {
     const validator = { validate: (value: unknown) => typeof value === 'string' && holds(value), defaultMessage: () => message };
     registerDecorator({ name: 'isVersion', target: target.constructor, propertyName: property as string, validator });
@@ -85,7 +88,11 @@ export function TextList(options: TextOptions & { minItems?: number; maxItems: n
     Length(min, max, { ...each, message: `each ${lengthMessage(min, max)}` }),
     ...(pattern === undefined ? [] : [Matches(pattern, { ...each, message: options.patternHelp ?? `each must match ${pattern.source}` })]),
   ];
-  return field(options, { type: 'array', items: { type: 'string', minLength: min, maxLength: max, pattern: pattern?.source }, ...listSchema(options) }, checks);
+  return field(
+    options,
+    { type: 'array', items: { type: 'string', minLength: min, maxLength: max, pattern: pattern?.source }, ...listSchema(options) },
+    checks,
+  );
 }
 
 export function Email(options: FieldOptions): PropertyDecorator {
@@ -94,7 +101,10 @@ export function Email(options: FieldOptions): PropertyDecorator {
 }
 
 export function Url(options: FieldOptions): PropertyDecorator {
-  const checks = [...textChecks(1, 2000), IsUrl({ protocols: ['http', 'https'], require_protocol: true, require_tld: false }, { message: 'must be an http or https URL' })];
+  const checks = [
+    ...textChecks(1, 2000),
+    IsUrl({ protocols: ['http', 'https'], require_protocol: true, require_tld: false }, { message: 'must be an http or https URL' }),
+  ];
   return field({ example: 'https://example.com', ...options }, { type: String, format: 'uri', maxLength: 2000 }, checks);
 }
 
@@ -112,7 +122,9 @@ export function Integer(options: FieldOptions & RangeOptions): PropertyDecorator
 /** A whole number in a query, where everything arrives as text. */
 export function QueryInteger(options: FieldOptions & RangeOptions): PropertyDecorator {
   const { min = 0, max = MAX_INTEGER } = options;
-  const fromText = Transform(({ value }: { value: unknown }) => (typeof value === 'string' && /^-?\d{1,15}$/.test(value) ? Number(value) : value));
+  const fromText = Transform(({ value }: { value: unknown }) =>
+    typeof value === 'string' && /^-?\d{1,15}$/.test(value) ? Number(value) : value,
+  );
   return field(options, { type: 'integer', minimum: min, maximum: max }, [fromText, ...integerChecks(min, max)]);
 }
 
@@ -126,7 +138,10 @@ export function Choice(values: readonly string[], options: FieldOptions): Proper
 }
 
 export function ChoiceList(values: readonly string[], options: FieldOptions): PropertyDecorator {
-  const checks = [...listChecks({ maxItems: values.length }), IsIn(values, { each: true, message: `must each be one of ${values.join(', ')}` })];
+  const checks = [
+    ...listChecks({ maxItems: values.length }),
+    IsIn(values, { each: true, message: `must each be one of ${values.join(', ')}` }),
+  ];
   return field(options, { type: 'array', items: { type: 'string', enum: [...values] }, uniqueItems: true }, checks);
 }
 
@@ -150,7 +165,8 @@ export function MetadataField(options: Partial<FieldOptions> = {}): PropertyDeco
       },
     });
   };
-  const help = "The vendor's own data: a flat object of strings, numbers, booleans and null; at most 50 keys of at most 64 characters, 16 KiB in all.";
+  const help =
+    "The vendor's own data: a flat object of strings, numbers, booleans and null; at most 50 keys of at most 64 characters, 16 KiB in all.";
   return field(
     { help, example: { orderId: 'A-1042' }, ...options },
     { type: 'object', additionalProperties: { type: ['string', 'number', 'boolean', 'null'] } as never, maxProperties: 50 },
@@ -160,7 +176,10 @@ export function MetadataField(options: Partial<FieldOptions> = {}): PropertyDeco
 }
 
 /** A list of objects, each checked by its own class. */
-export function ObjectList(type: () => new () => object, options: FieldOptions & { minItems?: number; maxItems: number }): PropertyDecorator {
+export function ObjectList(
+  type: () => new () => object,
+  options: FieldOptions & { minItems?: number; maxItems: number },
+): PropertyDecorator {
   const checks = [...listChecks({ ...options, unique: false }), ValidateNested({ each: true, message: 'must be objects' }), Type(type)];
   return field(options, { type: type as never, isArray: true, ...listSchema(options) }, checks);
 }
@@ -179,9 +198,11 @@ function field(options: FieldOptions, schema: object, checks: PropertyDecorator[
     ...(options.example === undefined ? {} : { example: options.example }),
     ...(options.default === undefined ? {} : { default: options.default }),
   } as ApiPropertyOptions;
-  const mayBeSkipped = ValidateIf((_, value: unknown) => !((options.optional === true && value === undefined) || (options.nullable === true && value === null)));
+  const mayBeSkipped = ValidateIf(
+    (_, value: unknown) => !((options.optional === true && value === undefined) || (options.nullable === true && value === null)),
+  );
   // Decorators register in the order in which they are applied, and the first check that fails is the one reported.
-  return applyDecorators(ApiProperty(described), mayBeSkipped, ...checks) as PropertyDecorator;
+  return applyDecorators(ApiProperty(described), mayBeSkipped, ...checks);
 }
 
 function textChecks(min: number, max: number): PropertyDecorator[] {
@@ -196,7 +217,15 @@ function integerChecks(min: number, max: number): PropertyDecorator[] {
   ];
 }
 
-function listChecks({ minItems = 0, maxItems, unique = true }: { minItems?: number; maxItems: number; unique?: boolean }): PropertyDecorator[] {
+function listChecks({
+  minItems = 0,
+  maxItems,
+  unique = true,
+}: {
+  minItems?: number;
+  maxItems: number;
+  unique?: boolean;
+}): PropertyDecorator[] {
   return [
     IsArray({ message: 'must be a list' }),
     ArrayMinSize(minItems, { message: `must have at least ${String(minItems)} ${minItems === 1 ? 'item' : 'items'}` }),

@@ -12,9 +12,11 @@ class IdPipe implements PipeTransform<string, string> {
 }
 
 /** `:id` of the path. */
-export const PathId = (name = 'id'): ParameterDecorator => (target, property, index) => {
-  Param(name, new IdPipe())(target, property, index);
-  if (property === undefined) return;
-  const descriptor = Object.getOwnPropertyDescriptor(target, property);
-  if (descriptor) ApiParam({ name, schema: { type: 'string', format: 'uuid' } })(target, property, descriptor);
-};
+export const PathId =
+  (name = 'id'): ParameterDecorator =>
+  (target, property, index) => {
+    Param(name, new IdPipe())(target, property, index);
+    if (property === undefined) return;
+    const descriptor = Object.getOwnPropertyDescriptor(target, property);
+    if (descriptor) ApiParam({ name, schema: { type: 'string', format: 'uuid' } })(target, property, descriptor);
+  };

@@ -21,7 +21,9 @@ export async function prepareDatabase(databaseUrl: string, masterKeyId: string):
     await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
     const status = await migrationStatus(databaseUrl);
     if (status.failed.length > 0) {
-      throw new DatabaseNotUsable(`Migration ${status.failed.join(', ')} failed earlier. Mend its cause, then run: npx prisma migrate resolve --rolled-back ${status.failed[0] ?? ''}`);
+      throw new DatabaseNotUsable(
+        `Migration ${status.failed.join(', ')} failed earlier. Mend its cause, then run: npx prisma migrate resolve --rolled-back ${status.failed[0] ?? ''}`,
+      );
     }
     if (status.unknown.length > 0) {
       throw new DatabaseNotUsable(`The database is newer than this program: it has ${status.unknown.join(', ')}. Run the newer version.`);
@@ -56,7 +58,9 @@ async function requireIsolation(client: pg.Client): Promise<void> {
       await client.query(`SET ROLE ${role}`);
       await client.query('RESET ROLE');
     } catch {
-      throw new DatabaseNotUsable(`The connection's role cannot act as ${role}. As its administrator, run: GRANT ${role} TO "${client.user ?? ''}"`);
+      throw new DatabaseNotUsable(
+        `The connection's role cannot act as ${role}. As its administrator, run: GRANT ${role} TO "${client.user ?? ''}"`,
+      );
     }
   }
   const { rows: strong } = await client.query<{ rolname: string }>(
@@ -64,14 +68,17 @@ async function requireIsolation(client: pg.Client): Promise<void> {
     [[TENANT_ROLE, SYSTEM_ROLE, LOOKUP_ROLE]],
   );
   if (strong.length > 0) {
-    throw new DatabaseNotUsable(`Role ${strong.map((role) => role.rolname).join(', ')} could escape the isolation of tenants: it must be NOLOGIN NOSUPERUSER NOBYPASSRLS.`);
+    throw new DatabaseNotUsable(
+      `Role ${strong.map((role) => role.rolname).join(', ')} could escape the isolation of tenants: it must be NOLOGIN NOSUPERUSER NOBYPASSRLS.`,
+    );
   }
   const { rows: open } = await client.query<{ relname: string }>(
     `SELECT relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
       WHERE nspname = current_schema() AND relkind IN ('r', 'p') AND relname <> '_prisma_migrations'
         AND NOT (relrowsecurity AND relforcerowsecurity)`,
   );
-  if (open.length > 0) throw new DatabaseNotUsable(`Row-level security is not forced on: ${open.map((table) => table.relname).join(', ')}.`);
+  if (open.length > 0)
+    throw new DatabaseNotUsable(`Row-level security is not forced on: ${open.map((table) => table.relname).join(', ')}.`);
 }
 
 /** With another master key every stored key would be unknown: say so at once instead of answering 401 to everyone. */
@@ -82,5 +89,6 @@ async function requireMasterKey(client: pg.Client, masterKeyId: string): Promise
     [masterKeyId],
   );
   await client.query('RESET ROLE');
-  if (rows[0]?.other === true) throw new DatabaseNotUsable('MASTER_KEY is not the one that this database was made with: no stored key could be recognised.');
+  if (rows[0]?.other === true)
+    throw new DatabaseNotUsable('MASTER_KEY is not the one that this database was made with: no stored key could be recognised.');
 }

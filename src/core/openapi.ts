@@ -1,5 +1,13 @@
 import { applyDecorators, HttpCode, type INestApplication, SetMetadata } from '@nestjs/common';
-import { ApiExtension, ApiExtraModels, ApiResponse, DocumentBuilder, getSchemaPath, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
+import {
+  ApiExtension,
+  ApiExtraModels,
+  ApiResponse,
+  DocumentBuilder,
+  getSchemaPath,
+  type OpenAPIObject,
+  SwaggerModule,
+} from '@nestjs/swagger';
 import { STATUS_CODES } from 'node:http';
 import { errorCodes, type ErrorCode } from '../domain/errors.js';
 import { scopes } from '../domain/scopes.js';
@@ -15,7 +23,8 @@ const FAILS_EXTENSION = 'x-latchkey-fails';
 export const AnswersOne = (view: View, description = 'The resource.'): MethodDecorator => answers(200, view, description);
 
 /** 201 with the new thing in the envelope, and where it is. */
-export const AnswersCreated = (view: View, description = 'The new resource; `Location` says where it is.'): MethodDecorator => answers(201, view, description);
+export const AnswersCreated = (view: View, description = 'The new resource; `Location` says where it is.'): MethodDecorator =>
+  answers(201, view, description);
 
 /** Beside 201: 200 with what was there already. */
 export const AnswersExisting = (view: View): MethodDecorator => described(200, view, 'It was there already; nothing changed.');
@@ -28,7 +37,14 @@ export const AnswersPage = (view: View): MethodDecorator =>
     ApiResponse({
       status: 200,
       description: 'One page.',
-      schema: { type: 'object', required: ['data', 'pagination'], properties: { data: { type: 'array', items: { $ref: getSchemaPath(view) } }, pagination: { $ref: '#/components/schemas/Pagination' } } },
+      schema: {
+        type: 'object',
+        required: ['data', 'pagination'],
+        properties: {
+          data: { type: 'array', items: { $ref: getSchemaPath(view) } },
+          pagination: { $ref: '#/components/schemas/Pagination' },
+        },
+      },
     }),
   );
 
@@ -40,7 +56,12 @@ export const Bare = (): MethodDecorator => SetMetadata(BARE, true);
 
 /** An object outside of the envelope. */
 export const AnswersBare = (view: View, description: string): MethodDecorator =>
-  applyDecorators(HttpCode(200), Bare(), ApiExtraModels(view), ApiResponse({ status: 200, description, schema: { $ref: getSchemaPath(view) } }));
+  applyDecorators(
+    HttpCode(200),
+    Bare(),
+    ApiExtraModels(view),
+    ApiResponse({ status: 200, description, schema: { $ref: getSchemaPath(view) } }),
+  );
 
 export function isBare(handler: object): boolean {
   return Reflect.getMetadata(BARE, handler) === true;
@@ -82,14 +103,28 @@ export function createOpenApi(app: INestApplication, version: string): OpenAPIOb
     .setDescription(introduction)
     .setLicense('MIT', '')
     .addServer('/')
-    .addBearerAuth({ type: 'http', description: 'An API key, `lk_live_…` or `lk_test_…`. `Authorization: ApiKey <key>` is equal.' }, 'apiKey')
+    .addBearerAuth(
+      { type: 'http', description: 'An API key, `lk_live_…` or `lk_test_…`. `Authorization: ApiKey <key>` is equal.' },
+      'apiKey',
+    )
     .addApiKey({ type: 'apiKey', in: 'header', name: 'X-API-Key', description: 'An API key in a header of its own.' }, 'apiKeyHeader')
-    .addApiKey({ type: 'apiKey', in: 'header', name: 'Authorization', description: '`License <license key>`: for its own license only. A vendor-chosen key needs `X-Account-Id` beside it.' }, 'license')
+    .addApiKey(
+      {
+        type: 'apiKey',
+        in: 'header',
+        name: 'Authorization',
+        description: '`License <license key>`: for its own license only. A vendor-chosen key needs `X-Account-Id` beside it.',
+      },
+      'license',
+    )
     .addBearerAuth({ type: 'http', description: "The operator's platform token." }, 'platform');
   for (const [name, description] of Object.entries(tags)) builder.addTag(name, description);
-  const document = SwaggerModule.createDocument(app, builder.build(), { operationIdFactory: (controller, method) => `${controller.replace(/Controller$/, '')}_${method}` });
-  document.components = { ...document.components, schemas: { ...document.components?.schemas, ...sharedSchemas } as never };
-  for (const schema of Object.entries(document.components.schemas ?? {})) requireEveryFieldOfViews(...(schema as [string, { properties?: object; required?: string[] }]));
+  const document = SwaggerModule.createDocument(app, builder.build(), {
+    operationIdFactory: (controller, method) => `${controller.replace(/Controller$/, '')}_${method}`,
+  });
+  document.components = { ...document.components, schemas: { ...document.components?.schemas, ...sharedSchemas } };
+  for (const schema of Object.entries(document.components.schemas ?? {}))
+    requireEveryFieldOfViews(...(schema as [string, { properties?: object; required?: string[] }]));
   for (const path of Object.values(document.paths)) {
     for (const operation of Object.values(path as Record<string, Operation>)) addErrors(operation);
   }
@@ -103,7 +138,9 @@ Times are ISO-8601 UTC with milliseconds, ids are UUIDs. Unknown fields and para
 
 Scopes of API keys:
 
-${Object.entries(scopes).map(([name, help]) => `- \`${name}\` – ${help}`).join('\n')}`;
+${Object.entries(scopes)
+  .map(([name, help]) => `- \`${name}\` – ${help}`)
+  .join('\n')}`;
 
 const tags = {
   Validation: 'May this copy run?',

@@ -7,7 +7,12 @@ export class PageQuery {
   @QueryInteger({ help: 'How many to answer at most.', min: 1, max: 100, optional: true, default: 25 })
   limit?: number;
 
-  @Text({ help: '`pagination.nextCursor` of the previous page, with the same `sort` and filters.', max: 500, optional: true, example: 'WyItY3JlYXRlZEF0Ii…' })
+  @Text({
+    help: '`pagination.nextCursor` of the previous page, with the same `sort` and filters.',
+    max: 500,
+    optional: true,
+    example: 'WyItY3JlYXRlZEF0Ii…',
+  })
   cursor?: string;
 }
 
@@ -60,7 +65,9 @@ function after(column: string, descending: boolean, { value, id }: Position): ob
   if (value === null) return { AND: [sameValue] };
   const further = [{ [column]: { [beyond]: value } }, sameValue, ...(column === 'createdAt' ? [] : [{ [column]: null }])];
   // The bound on the column alone is implied; it lets the index begin at the cursor instead of at the top.
-  return column === 'createdAt' ? { AND: [{ [column]: { [descending ? 'lte' : 'gte']: value } }, { OR: further }] } : { AND: [{ OR: further }] };
+  return column === 'createdAt'
+    ? { AND: [{ [column]: { [descending ? 'lte' : 'gte']: value } }, { OR: further }] }
+    : { AND: [{ OR: further }] };
 }
 
 function valueOf(row: object, column: string): string | null {
@@ -76,7 +83,8 @@ function decodeCursor(cursor: string, sort: string): Position {
   const refusal = new LatchkeyError('INVALID_CURSOR', 'The cursor is not one that this list gave with this sort.');
   try {
     const [cursorSort, value, id] = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8')) as unknown[];
-    const isTime = value === null || (typeof value === 'string' && /^\d{4}-\d\d-\d\dT[\d:.]+Z$/.test(value) && !Number.isNaN(Date.parse(value)));
+    const isTime =
+      value === null || (typeof value === 'string' && /^\d{4}-\d\d-\d\dT[\d:.]+Z$/.test(value) && !Number.isNaN(Date.parse(value)));
     if (cursorSort !== sort || !isTime || typeof id !== 'string' || !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)) throw refusal;
     return { value, id };
   } catch {

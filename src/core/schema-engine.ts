@@ -4,7 +4,12 @@ import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { PrismaPg } from '@prisma/adapter-pg';
-import { ColumnTypeEnum, bindMigrationAwareSqlAdapterFactory, type SqlDriverAdapter, type SqlMigrationAwareDriverAdapterFactory } from '@prisma/driver-adapter-utils';
+import {
+  ColumnTypeEnum,
+  bindMigrationAwareSqlAdapterFactory,
+  type SqlDriverAdapter,
+  type SqlMigrationAwareDriverAdapterFactory,
+} from '@prisma/driver-adapter-utils';
 import pg from 'pg';
 
 /**
@@ -30,7 +35,13 @@ interface Filter {
 interface Engine {
   applyMigrations(input: { migrationsList: MigrationList; filters: Filter }): Promise<{ appliedMigrationNames: string[] }>;
   diagnoseMigrationHistory(input: { migrationsList: MigrationList; optInToShadowDatabase: boolean; filters: Filter }): Promise<Diagnosis>;
-  diff(input: { from: unknown; to: unknown; script: boolean; exitCode: boolean | null; filters: Filter }): Promise<{ stdout: string | null }>;
+  diff(input: {
+    from: unknown;
+    to: unknown;
+    script: boolean;
+    exitCode: boolean | null;
+    filters: Filter;
+  }): Promise<{ stdout: string | null }>;
   free(): void;
 }
 
@@ -54,12 +65,17 @@ const NO_FILTER: Filter = { externalTables: [], externalEnums: [] };
 /** Apply what is missing, in order, and answer the names. The caller holds the lock that keeps others out. */
 export async function applyMigrations(databaseUrl: string): Promise<string[]> {
   const migrationsList = await readMigrations();
-  return withEngine(databaseUrl, async (engine) => (await engine.applyMigrations({ migrationsList, filters: NO_FILTER })).appliedMigrationNames);
+  return withEngine(
+    databaseUrl,
+    async (engine) => (await engine.applyMigrations({ migrationsList, filters: NO_FILTER })).appliedMigrationNames,
+  );
 }
 
 export async function migrationStatus(databaseUrl: string): Promise<MigrationStatus> {
   const migrationsList = await readMigrations();
-  const found = await withEngine(databaseUrl, (engine) => engine.diagnoseMigrationHistory({ migrationsList, optInToShadowDatabase: false, filters: NO_FILTER }));
+  const found = await withEngine(databaseUrl, (engine) =>
+    engine.diagnoseMigrationHistory({ migrationsList, optInToShadowDatabase: false, filters: NO_FILTER }),
+  );
   return {
     pending: found.history?.unappliedMigrationNames ?? [],
     failed: found.failedMigrationNames,
@@ -92,7 +108,10 @@ async function readMigrations(): Promise<MigrationList> {
     migrationDirectories: await Promise.all(
       names.sort().map(async (path) => ({
         path,
-        migrationFile: { path: 'migration.sql', content: { tag: 'ok' as const, value: await readFile(join(baseDir, path, 'migration.sql'), 'utf8') } },
+        migrationFile: {
+          path: 'migration.sql',
+          content: { tag: 'ok' as const, value: await readFile(join(baseDir, path, 'migration.sql'), 'utf8') },
+        },
       })),
     ),
   };
@@ -108,20 +127,22 @@ class CatalogClient extends pg.Client {
   static readonly CHAR_ARRAY_OID = 1002;
 
   override query(...args: never[]): never {
-    const retype = (result?: pg.QueryResult): void => {
-      for (const field of result?.fields ?? []) if (field.dataTypeID === CatalogClient.CHAR_OID) field.dataTypeID = CatalogClient.CHAR_ARRAY_OID;
+    const retype = <Result extends pg.QueryResult | undefined>(result: Result): Result => {
+      for (const field of result?.fields ?? []) {
+        if (field.dataTypeID === CatalogClient.CHAR_OID) field.dataTypeID = CatalogClient.CHAR_ARRAY_OID;
+      }
+      return result;
     };
     const last = args.at(-1) as unknown;
     const query = super.query.bind(this) as (...args: unknown[]) => unknown;
     if (typeof last === 'function') {
       const callback = last as (error: unknown, result?: pg.QueryResult) => void;
       return query(...args.slice(0, -1), (error: unknown, result?: pg.QueryResult) => {
-        retype(result);
-        callback(error, result);
+        callback(error, retype(result));
       }) as never;
     }
     const answer = query(...args);
-    return (answer instanceof Promise ? answer.then((result: pg.QueryResult) => (retype(result), result)) : answer) as never;
+    return (answer instanceof Promise ? answer.then((result: pg.QueryResult) => retype(result)) : answer) as never;
   }
 }
 
@@ -130,6 +151,7 @@ class EngineConnections implements SqlMigrationAwareDriverAdapterFactory {
   readonly provider = 'postgres' as const;
   readonly adapterName = '@prisma/adapter-pg';
   private readonly config: pg.PoolConfig;
+  private readonly opened: SqlDriverAdapter[] = [];
 
   constructor(databaseUrl: string) {
     // Field by field, not as a connection string, which would win over the shadow database's name.
@@ -137,8 +159,10 @@ class EngineConnections implements SqlMigrationAwareDriverAdapterFactory {
     this.config = { host, port, user, password: password ?? undefined, database, ssl, max: 2, Client: CatalogClient };
   }
 
-  connect(): Promise<SqlDriverAdapter> {
-    return this.open(this.config);
+  async connect(): Promise<SqlDriverAdapter> {
+    const adapter = await this.open(this.config);
+    this.opened.push(adapter);
+    return adapter;
   }
 
   async connectToShadowDb(): Promise<SqlDriverAdapter> {
@@ -151,6 +175,11 @@ class EngineConnections implements SqlMigrationAwareDriverAdapterFactory {
       await this.execute(`DROP DATABASE "${database}" WITH (FORCE)`);
     };
     return shadow;
+  }
+
+  /** The shadow database is disposed of by the engine, the main connections are left to us. */
+  async close(): Promise<void> {
+    for (const adapter of this.opened) await adapter.dispose();
   }
 
   private async open(config: pg.PoolConfig): Promise<SqlDriverAdapter> {
@@ -177,14 +206,19 @@ class EngineConnections implements SqlMigrationAwareDriverAdapterFactory {
 }
 
 async function withEngine<T>(databaseUrl: string, work: (engine: Engine) => Promise<T>): Promise<T> {
-  const adapter = bindMigrationAwareSqlAdapterFactory(new EngineConnections(databaseUrl));
+  const connections = new EngineConnections(databaseUrl);
   const SchemaEngine = await loadEngine();
   const schema = join(PRISMA_FOLDER, 'schema.prisma');
-  const engine = await SchemaEngine.new({ datamodels: [[schema, await readFile(schema, 'utf8')]] }, () => undefined, adapter);
+  const engine = await SchemaEngine.new(
+    { datamodels: [[schema, await readFile(schema, 'utf8')]] },
+    () => undefined,
+    bindMigrationAwareSqlAdapterFactory(connections),
+  );
   try {
     return await work(engine);
   } finally {
     engine.free();
+    await connections.close();
   }
 }
 
@@ -206,7 +240,9 @@ function loadEngine() {
     const entry = createRequire(import.meta.url).resolve('@prisma/schema-engine-wasm/schema_engine_bg');
     const bindings = (await import(pathToFileURL(entry).href)) as EngineBindings;
     const bytes = await readFile(join(dirname(entry), 'schema_engine_bg.wasm'));
-    const { instance } = await (globalThis as unknown as WebAssemblyGlobal).WebAssembly.instantiate(bytes, { './schema_engine_bg.js': bindings });
+    const { instance } = await (globalThis as unknown as WebAssemblyGlobal).WebAssembly.instantiate(bytes, {
+      './schema_engine_bg.js': bindings,
+    });
     bindings.__wbg_set_wasm(instance.exports);
     instance.exports.__wbindgen_start();
     return bindings.SchemaEngine;

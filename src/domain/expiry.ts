@@ -49,7 +49,11 @@ export interface TermColumns {
 }
 
 /** A new license's term: what the vendor says (null = perpetual), else what the policy says. */
-export function initialTerm(explicit: Date | null | undefined, policy: TermPolicy & Pick<PolicyRules, 'expirationBasis'>, createdAt: Date): TermColumns {
+export function initialTerm(
+  explicit: Date | null | undefined,
+  policy: TermPolicy & Pick<PolicyRules, 'expirationBasis'>,
+  createdAt: Date,
+): TermColumns {
   if (explicit !== undefined) return explicitTerm(explicit);
   if (policy.expirationBasis !== 'FROM_CREATION') return { expiresAt: null, termAnchorAt: null, clockPending: true };
   return { expiresAt: null, termAnchorAt: null, clockPending: false, ...firstTerm(policy, createdAt) };
@@ -91,7 +95,8 @@ export function renewedExpiry(
   now: Date,
 ): { expiresAt: Date; termAnchorAt: Date } {
   const term = termOf(policy);
-  if (license.expiresAt === null) throw new LatchkeyError('NOT_RENEWABLE', 'The license has no expiry: it is perpetual, or its clock has not started.');
+  if (license.expiresAt === null)
+    throw new LatchkeyError('NOT_RENEWABLE', 'The license has no expiry: it is perpetual, or its clock has not started.');
   if (term === null) throw new LatchkeyError('NOT_RENEWABLE', 'The policy has no duration, so there is no term to add.');
   const fromNow = policy.renewalBasis === 'FROM_NOW' || (policy.renewalBasis === 'FROM_NOW_IF_EXPIRED' && now >= license.expiresAt);
   const anchor = fromNow ? now : (license.termAnchorAt ?? license.expiresAt);

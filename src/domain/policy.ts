@@ -156,8 +156,16 @@ export function policyIssues(request: PolicyRequest, rules: PolicyRules): Issue[
     'maxMachines',
     'null means no limit, and needs allowUnlimitedActivations: true in the same request',
   );
-  refuse(rules.durationDays !== null && rules.durationCalendarMonths !== null, 'durationCalendarMonths', 'cannot be combined with durationDays');
-  refuse(rules.gracePeriodDays > 0 && rules.expirationStrategy === 'REVOKE', 'gracePeriodDays', 'cannot be combined with expirationStrategy REVOKE');
+  refuse(
+    rules.durationDays !== null && rules.durationCalendarMonths !== null,
+    'durationCalendarMonths',
+    'cannot be combined with durationDays',
+  );
+  refuse(
+    rules.gracePeriodDays > 0 && rules.expirationStrategy === 'REVOKE',
+    'gracePeriodDays',
+    'cannot be combined with expirationStrategy REVOKE',
+  );
   refuse(rules.requireCheckIn && rules.checkInIntervalDays === null, 'checkInIntervalDays', 'is required with requireCheckIn');
   refuse(
     rules.heartbeatResurrectionMinutes === null && rules.heartbeatCullStrategy !== 'KEEP_DEAD',

@@ -19,7 +19,8 @@ export function textIssues(root: unknown): Issue[] {
       if (depth >= MAX_DEPTH) return [{ path: firstSegments(path), message: `must not be nested deeper than ${String(MAX_DEPTH)} levels` }];
       for (const [key, item] of Object.entries(value)) {
         const itemPath = Array.isArray(value) ? `${path}[${key}]` : path === '' ? key : `${path}.${key}`;
-        if (!Array.isArray(value) && textProblem(key) !== null) issues.push({ path, message: 'keys must be well-formed text without null bytes' });
+        if (!Array.isArray(value) && textProblem(key) !== null)
+          issues.push({ path, message: 'keys must be well-formed text without null bytes' });
         else open.push({ value: item, path: itemPath, depth: depth + 1 });
       }
     }

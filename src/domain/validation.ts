@@ -5,7 +5,15 @@ import { machineStatus, type Pulse } from './heartbeat.js';
 import { isRevoked, type LicenseStateFacts } from './license-state.js';
 import type { Metadata } from './metadata.js';
 import type { FingerprintMatching, PolicyRules } from './policy.js';
-import { limitOf, machineLimitVerdicts, machineLimits, usageOf, type MachineLimit, type MachineLimitOverrides, type MachineTotals } from './seats.js';
+import {
+  limitOf,
+  machineLimitVerdicts,
+  machineLimits,
+  usageOf,
+  type MachineLimit,
+  type MachineLimitOverrides,
+  type MachineTotals,
+} from './seats.js';
 import { coversVersion } from './versions.js';
 
 /**

@@ -4,7 +4,13 @@ import { Database, type Db, type Tenant } from '../core/database.js';
 import { type Page, paginate } from '../core/page.js';
 import { notFound } from '../domain/errors.js';
 import type { Entitlement, Prisma } from '../generated/prisma/client.js';
-import { type CreateEntitlementBody, type EntitlementsQuery, type EntitlementView, toEntitlementView, type UpdateEntitlementBody } from './entitlements.dto.js';
+import {
+  type CreateEntitlementBody,
+  type EntitlementsQuery,
+  type EntitlementView,
+  toEntitlementView,
+  type UpdateEntitlementBody,
+} from './entitlements.dto.js';
 
 @Injectable()
 export class EntitlementsService {
@@ -23,7 +29,8 @@ export class EntitlementsService {
 
   list(tenant: Tenant, query: EntitlementsQuery): Promise<Page<EntitlementView>> {
     const where: Prisma.EntitlementWhereInput = { deletedAt: null, code: query.code };
-    if (query.q !== undefined) where.OR = [{ name: { contains: query.q, mode: 'insensitive' } }, { code: { contains: query.q, mode: 'insensitive' } }];
+    if (query.q !== undefined)
+      where.OR = [{ name: { contains: query.q, mode: 'insensitive' } }, { code: { contains: query.q, mode: 'insensitive' } }];
     return this.database.within(tenant, (db) =>
       paginate(
         query,
@@ -42,7 +49,10 @@ export class EntitlementsService {
     const { code, name, description, metadata } = body;
     return this.database.within(tenant, async (db) => {
       await load(db, id);
-      return toEntitlementView(await db.entitlement.update({ where: { id }, data: { code, name, description, metadata } }), tenant.environment);
+      return toEntitlementView(
+        await db.entitlement.update({ where: { id }, data: { code, name, description, metadata } }),
+        tenant.environment,
+      );
     });
   }
 

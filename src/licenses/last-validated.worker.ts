@@ -46,10 +46,13 @@ export class LastValidatedWorker implements OnApplicationBootstrap, OnApplicatio
     const ids = [...batch.keys()].sort();
     const times = ids.map((id) => batch.get(id));
     try {
-      await this.database.acrossTenants('keep lastValidatedAt of licenses', (db) => db.$executeRaw`
+      await this.database.acrossTenants(
+        'keep lastValidatedAt of licenses',
+        (db) => db.$executeRaw`
         UPDATE license SET last_validated_at = seen.at
           FROM (SELECT id, at FROM unnest(${ids}::uuid[], ${times}::timestamptz[]) AS seen (id, at) ORDER BY id) AS seen
-         WHERE license.id = seen.id AND (license.last_validated_at IS NULL OR license.last_validated_at < seen.at)`);
+         WHERE license.id = seen.id AND (license.last_validated_at IS NULL OR license.last_validated_at < seen.at)`,
+      );
     } catch (error) {
       this.logger.warn({ err: error }, 'lastValidatedAt could not be written; it is tried again');
       for (const [id, at] of batch) if (!this.pending.has(id)) this.pending.set(id, at);

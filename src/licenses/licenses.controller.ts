@@ -16,7 +16,10 @@ export class LicensesController {
   @Requires('licenses:write')
   @AnswersCreated(LicenseView)
   @Fails('NOT_FOUND', 'CONFLICT')
-  @ApiOperation({ summary: 'Create a license', description: 'A key is generated unless one is given. An unknown product, policy or entitlement is 404, `details.field` names it.' })
+  @ApiOperation({
+    summary: 'Create a license',
+    description: 'A key is generated unless one is given. An unknown product, policy or entitlement is 404, `details.field` names it.',
+  })
   create(@Caller() caller: ApiKeyPrincipal, @Body() body: CreateLicenseBody) {
     return this.licenses.create(caller, body);
   }
@@ -102,7 +105,10 @@ export class LicensesController {
   @Requires('licenses:write')
   @AnswersOne(LicenseView)
   @Fails('CONFLICT')
-  @ApiOperation({ summary: 'Revoke a license', description: 'For good: afterwards it can only be read and deleted, and its machines deactivated.' })
+  @ApiOperation({
+    summary: 'Revoke a license',
+    description: 'For good: afterwards it can only be read and deleted, and its machines deactivated.',
+  })
   revoke(@Caller() caller: ApiKeyPrincipal, @PathId() id: string) {
     return this.licenses.move(caller, id, 'revoke');
   }

@@ -12,7 +12,14 @@ import type { License } from '../generated/prisma/client.js';
 import { includeEntitlementCodes, type PolicyRow } from '../policies/policies.dto.js';
 
 const override = (what: string, min: number): PropertyDecorator =>
-  Integer({ help: `${what} of this license, instead of its policy's; null = the policy's.`, min, optional: true, nullable: true, default: null, example: null });
+  Integer({
+    help: `${what} of this license, instead of its policy's; null = the policy's.`,
+    min,
+    optional: true,
+    nullable: true,
+    default: null,
+    example: null,
+  });
 
 /** What a vendor may say about a license at any time. */
 class LicenseFields {
@@ -25,10 +32,22 @@ class LicenseFields {
   @Text({ help: "Its user's name.", max: 255, optional: true, nullable: true, default: null, example: 'Ada Lovelace' })
   userName?: string | null;
 
-  @Timestamp({ help: 'Before this, validation answers NOT_STARTED; null = from the beginning.', optional: true, nullable: true, default: null, example: null })
+  @Timestamp({
+    help: 'Before this, validation answers NOT_STARTED; null = from the beginning.',
+    optional: true,
+    nullable: true,
+    default: null,
+    example: null,
+  })
   startsAt?: Date | null;
 
-  @Timestamp({ help: "When it ends, instead of what the policy's term says; null = perpetual.", optional: true, nullable: true, default: "from the policy's term", example: '2027-01-15T10:30:00.000Z' })
+  @Timestamp({
+    help: "When it ends, instead of what the policy's term says; null = perpetual.",
+    optional: true,
+    nullable: true,
+    default: "from the policy's term",
+    example: '2027-01-15T10:30:00.000Z',
+  })
   expiresAt?: Date | null;
 
   @override('Seats', 1)
@@ -49,10 +68,23 @@ class LicenseFields {
   @override('Process leases (stored; this version does not act on it yet)', 1)
   maxProcessesOverride?: number | null;
 
-  @Version({ range: true, help: 'Semver range that the software must be in, for validations that send a version; null = any.', optional: true, nullable: true, default: null, example: '>=1.0.0 <3.0.0' })
+  @Version({
+    range: true,
+    help: 'Semver range that the software must be in, for validations that send a version; null = any.',
+    optional: true,
+    nullable: true,
+    default: null,
+    example: '>=1.0.0 <3.0.0',
+  })
   allowedVersions?: string | null;
 
-  @Id({ help: 'A test clock (test environment only). There are none yet in this version.', optional: true, nullable: true, default: null, example: null })
+  @Id({
+    help: 'A test clock (test environment only). There are none yet in this version.',
+    optional: true,
+    nullable: true,
+    default: null,
+    example: null,
+  })
   testClockId?: string | null;
 
   @MetadataField({ optional: true, default: {} })
@@ -130,7 +162,12 @@ export class LicenseView extends ResourceView {
   @Id({ help: 'The policy that it follows.' })
   policyId!: string;
 
-  @Text({ help: 'The license key; null for a caller without licenses:read.', max: 255, nullable: true, example: 'ACME-7K2M-9XQ4-3VBN-0HTR-5WPC-8DZF' })
+  @Text({
+    help: 'The license key; null for a caller without licenses:read.',
+    max: 255,
+    nullable: true,
+    example: 'ACME-7K2M-9XQ4-3VBN-0HTR-5WPC-8DZF',
+  })
   key!: string | null;
 
   @Choice(licenseStatuses, { help: 'Computed now. In its grace period a license is active.' })
@@ -218,7 +255,12 @@ export class LicensesQuery extends PageQuery {
   @Text({ help: 'Only the license with this key.', max: 300, optional: true, example: 'ACME-7K2M-9XQ4-3VBN-0HTR-5WPC-8DZF' })
   key?: string;
 
-  @Text({ help: 'Only licenses that have this entitlement attached, to themselves or to their policy.', max: 100, optional: true, example: 'pro' })
+  @Text({
+    help: 'Only licenses that have this entitlement attached, to themselves or to their policy.',
+    max: 100,
+    optional: true,
+    example: 'pro',
+  })
   entitlement?: string;
 
   @Timestamp({ help: 'Only licenses that end before this.', optional: true })
@@ -227,16 +269,27 @@ export class LicensesQuery extends PageQuery {
   @Timestamp({ help: 'Only licenses that end at this time or later.', optional: true })
   expiresAfter?: Date;
 
-  @MetadataField({ help: 'Only licenses with this metadata, as `metadata[key]=value`; several must all hold.', optional: true, example: { orderId: 'A-1042' } })
+  @MetadataField({
+    help: 'Only licenses with this metadata, as `metadata[key]=value`; several must all hold.',
+    optional: true,
+    example: { orderId: 'A-1042' },
+  })
   metadata?: Record<string, string>;
 
-  @Text({ help: "Only licenses whose name, user's name or address contains this, whatever the case.", max: 255, optional: true, example: 'ada' })
+  @Text({
+    help: "Only licenses whose name, user's name or address contains this, whatever the case.",
+    max: 255,
+    optional: true,
+    example: 'ada',
+  })
   q?: string;
 
-  @Choice(
-    sortFields.flatMap((field) => [field, `-${field}`]),
-    { help: 'Order; `-` = newest or latest first. Licenses without the time come last.', optional: true, default: '-createdAt', example: '-createdAt' },
-  )
+  @Choice(sortFields.flatMap((field) => [field, `-${field}`]), {
+    help: 'Order; `-` = newest or latest first. Licenses without the time come last.',
+    optional: true,
+    default: '-createdAt',
+    example: '-createdAt',
+  })
   sort?: string;
 }
 

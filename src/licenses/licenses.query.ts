@@ -35,7 +35,9 @@ export async function statusIs(db: Db, status: LicenseStatus, now: Date): Promis
       .map((pair) => ({ policy: pair, expiresAt: { lte: new Date(now.getTime() - pair.gracePeriodDays * DAY_MS) } })),
   });
   // Spelt out for licenses that never expire: to SQL, "not (null is before now)" is not true.
-  const isNotOver = (strategies: ExpirationStrategy[]): Prisma.LicenseWhereInput => ({ OR: [{ expiresAt: null }, { NOT: isOver(strategies) }] });
+  const isNotOver = (strategies: ExpirationStrategy[]): Prisma.LicenseWhereInput => ({
+    OR: [{ expiresAt: null }, { NOT: isOver(strategies) }],
+  });
   const notBanned = { bannedAt: null };
   const inForce = { ...notBanned, revokedAt: null };
   switch (status) {

@@ -162,7 +162,10 @@ export class LicensesService {
     const key = vendorKey ?? generateLicenseKey(product.keyPrefix, this.masterKey.licenseKeyTagSecret);
     return {
       keyOrigin: vendorKey === undefined ? ('generated' as const) : ('vendor' as const),
-      keyDigest: vendorKey === undefined ? this.masterKey.digestGeneratedKey(bodyOf(key, this.masterKey)) : this.masterKey.digestVendorKey(tenant.accountId, vendorKey),
+      keyDigest:
+        vendorKey === undefined
+          ? this.masterKey.digestGeneratedKey(bodyOf(key, this.masterKey))
+          : this.masterKey.digestVendorKey(tenant.accountId, vendorKey),
       keySealed: this.masterKey.seal(key, id),
       pepperId: this.masterKey.id,
     };
@@ -193,13 +196,16 @@ export class LicensesService {
 
 /** In a query every value is text: `metadata[seats]=5` means the number 5 or the text "5". */
 function metadataIs(key: string, text: string): Prisma.LicenseWhereInput {
-  const asJson = /^(-?\d+(\.\d+)?|true|false)$/.test(text) ? [{ metadata: { path: [key], equals: JSON.parse(text) as number | boolean } }] : [];
+  const asJson = /^(-?\d+(\.\d+)?|true|false)$/.test(text)
+    ? [{ metadata: { path: [key], equals: JSON.parse(text) as number | boolean } }]
+    : [];
   return { OR: [{ metadata: { path: [key], equals: text } }, ...asJson] };
 }
 
 /** One guarded statement: the product is there, and its deletion will see this license. */
 async function countOneMore(db: Db, productId: string): Promise<Product> {
-  const counted = await db.$executeRaw`UPDATE product SET licenses_count = licenses_count + 1 WHERE id = ${productId}::uuid AND deleted_at IS NULL`;
+  const counted =
+    await db.$executeRaw`UPDATE product SET licenses_count = licenses_count + 1 WHERE id = ${productId}::uuid AND deleted_at IS NULL`;
   if (counted === 0) throw notFound('product', 'productId');
   return db.product.findUniqueOrThrow({ where: { id: productId } });
 }

@@ -15,7 +15,8 @@ export class ValidationController {
   @AnswersOne(ValidationView, 'The verdict: also for a license that is not valid, and for a key that does not exist.')
   @ApiOperation({
     summary: 'May this copy run?',
-    description: 'No authentication: the key is in the body. Rules are asked in a fixed order and the first that fails is the `code`; tolerated things are `warnings`.',
+    description:
+      'No authentication: the key is in the body. Rules are asked in a fixed order and the first that fails is the `code`; tolerated things are `warnings`.',
   })
   validateKey(@Body() body: ValidateKeyBody) {
     return this.validation.validateKey(body);

@@ -6,22 +6,50 @@ import { machineStatus, machineStatuses, type MachineStatus, nextHeartbeatAt } f
 import { licenseStatus, licenseStatuses, type LicenseStatus } from '../domain/license-state.js';
 import type { Metadata } from '../domain/metadata.js';
 import { limitOf } from '../domain/seats.js';
-import { entitlementsOf, type Facts, type ValidationCode, validationMessages, type ValidationRequest, type Verdict } from '../domain/validation.js';
+import {
+  entitlementsOf,
+  type Facts,
+  type ValidationCode,
+  validationMessages,
+  type ValidationRequest,
+  type Verdict,
+} from '../domain/validation.js';
 import { HeldEntitlementView } from './licenses.dto.js';
 
 const FINGERPRINT = { min: 8, max: 256, pattern: /^[\x20-\x7e]+$/, patternHelp: 'must be printable ASCII characters' };
 
 export class ValidateKeyBody {
-  @Text({ help: 'The license key. A generated one is read forgivingly: case, spaces, missing dashes, O for 0, I or L for 1.', max: 300, example: 'ACME-7K2M-9XQ4-3VBN-0HTR-5WPC-8DZF' })
+  @Text({
+    help: 'The license key. A generated one is read forgivingly: case, spaces, missing dashes, O for 0, I or L for 1.',
+    max: 300,
+    example: 'ACME-7K2M-9XQ4-3VBN-0HTR-5WPC-8DZF',
+  })
   key!: string;
 
-  @Text({ help: 'Id or slug of the account: needed for a vendor-chosen key, checked when sent with any other.', max: 63, optional: true, example: 'acme' })
+  @Text({
+    help: 'Id or slug of the account: needed for a vendor-chosen key, checked when sent with any other.',
+    max: 63,
+    optional: true,
+    example: 'acme',
+  })
   account?: string;
 
-  @Text({ ...FINGERPRINT, help: 'The machine that asks; joins `fingerprints` when both are sent.', optional: true, example: 'a1b2c3d4e5f6a7b8' })
+  @Text({
+    ...FINGERPRINT,
+    help: 'The machine that asks; joins `fingerprints` when both are sent.',
+    optional: true,
+    example: 'a1b2c3d4e5f6a7b8',
+  })
   fingerprint?: string;
 
-  @TextList({ ...FINGERPRINT, help: "Several fingerprints of one machine; the policy's `fingerprintMatching` says how many must be active.", minItems: 1, maxItems: 20, optional: true, example: ['a1b2c3d4e5f6a7b8'] })
+  @TextList({
+    ...FINGERPRINT,
+    help: "Several fingerprints of one machine; the policy's `fingerprintMatching` says how many must be active.",
+    minItems: 1,
+    maxItems: 20,
+    optional: true,
+    example: ['a1b2c3d4e5f6a7b8'],
+  })
   fingerprints?: string[];
 
   @EntitlementCodes({ help: 'Entitlements that the license must have.', optional: true })
@@ -116,7 +144,10 @@ export class ValidationView {
   @Flag({ help: 'May this copy run?', example: true })
   valid!: boolean;
 
-  @Choice(Object.keys(validationMessages), { help: 'Why: the first rule that fails, else the first that warns, else VALID.', example: 'VALID' })
+  @Choice(Object.keys(validationMessages), {
+    help: 'Why: the first rule that fails, else the first that warns, else VALID.',
+    example: 'VALID',
+  })
   code!: ValidationCode;
 
   @Text({ help: 'The same for people.', max: 1000, example: 'The license is valid.' })
@@ -182,7 +213,14 @@ function toValidatedLicense({ license, policy, environment, now }: Facts): Valid
 }
 
 function toValidatedMachine({ machines, policy, request, now }: Facts): ValidatedMachineView | null {
-  const machine = request.fingerprints.map((fingerprint) => machines.find((candidate) => candidate.fingerprint === fingerprint)).find((found) => found !== undefined);
+  const machine = request.fingerprints
+    .map((fingerprint) => machines.find((candidate) => candidate.fingerprint === fingerprint))
+    .find((found) => found !== undefined);
   if (machine === undefined) return null;
-  return { id: machine.id, fingerprint: machine.fingerprint, status: machineStatus(machine, policy, now), nextHeartbeatAt: nextHeartbeatAt(machine, policy) };
+  return {
+    id: machine.id,
+    fingerprint: machine.fingerprint,
+    status: machineStatus(machine, policy, now),
+    nextHeartbeatAt: nextHeartbeatAt(machine, policy),
+  };
 }

@@ -50,8 +50,12 @@ export class ValidationService {
     const increment = request.increment ?? 0;
     if (!verdict.valid || (!isFirst && increment === 0)) return [verdict, facts];
 
-    const term = clockStartedBy('FROM_FIRST_VALIDATION', license, policy, now) ?? (increment > 0 ? clockStartedBy('FROM_FIRST_USE', license, policy, now) : null);
-    const [saved] = await this.database.within(facts, (db) => db.$queryRaw<{ usesCount: number; expiresAt: Date | null }[]>`
+    const term =
+      clockStartedBy('FROM_FIRST_VALIDATION', license, policy, now) ??
+      (increment > 0 ? clockStartedBy('FROM_FIRST_USE', license, policy, now) : null);
+    const [saved] = await this.database.within(
+      facts,
+      (db) => db.$queryRaw<{ usesCount: number; expiresAt: Date | null }[]>`
       UPDATE license
          SET first_validated_at = COALESCE(first_validated_at, ${now}),
              expires_at     = CASE WHEN clock_pending AND ${term !== null} THEN ${term?.expiresAt ?? null}::timestamptz ELSE expires_at END,
@@ -60,7 +64,8 @@ export class ValidationService {
              uses_count     = uses_count + ${increment}
        WHERE id = ${license.id}::uuid AND deleted_at IS NULL
          AND uses_count::bigint + ${increment} <= COALESCE(max_uses_override, ${policy.maxUses}::int, 2147483647)
-      RETURNING uses_count AS "usesCount", expires_at AS "expiresAt"`);
+      RETURNING uses_count AS "usesCount", expires_at AS "expiresAt"`,
+    );
 
     // Others took the last uses between our look and our count: the same facts with all uses taken say so.
     if (saved === undefined) return [judge({ ...facts, license: { ...license, usesCount: Number.MAX_SAFE_INTEGER } }), facts];

@@ -18,10 +18,19 @@ export class MachinesController {
   @RequiresOrLicense('machines:write')
   @AnswersCreated(MachineView, 'A new seat is taken.')
   @AnswersExisting(MachineView)
-  @Fails('NOT_FOUND', 'AUTHENTICATION_NOT_ALLOWED', ...LICENSE_STATES, 'MACHINE_LIMIT_EXCEEDED', 'CORE_LIMIT_EXCEEDED', 'MEMORY_LIMIT_EXCEEDED', 'DISK_LIMIT_EXCEEDED')
+  @Fails(
+    'NOT_FOUND',
+    'AUTHENTICATION_NOT_ALLOWED',
+    ...LICENSE_STATES,
+    'MACHINE_LIMIT_EXCEEDED',
+    'CORE_LIMIT_EXCEEDED',
+    'MEMORY_LIMIT_EXCEEDED',
+    'DISK_LIMIT_EXCEEDED',
+  )
   @ApiOperation({
     summary: 'Activate a machine',
-    description: 'With the license key itself, or with an API key and `licenseId`. Idempotent by fingerprint. Over the limit, `details.machines` lists what could be freed.',
+    description:
+      'With the license key itself, or with an API key and `licenseId`. Idempotent by fingerprint. Over the limit, `details.machines` lists what could be freed.',
   })
   activate(@Caller() caller: TenantPrincipal, @Body() body: ActivateMachineBody, @ClientIp() ip: string) {
     return this.machines.activate(caller, body, ip);

@@ -24,7 +24,11 @@ export class ActivateMachineBody {
   @Id({ help: 'The license to activate: for API keys, which must send it. A license key activates its own, and must not.', optional: true })
   licenseId?: string;
 
-  @Text({ ...FINGERPRINT, help: 'What identifies the machine: the same one on the same license is the same seat.', example: 'a1b2c3d4e5f6a7b8' })
+  @Text({
+    ...FINGERPRINT,
+    help: 'What identifies the machine: the same one on the same license is the same seat.',
+    example: 'a1b2c3d4e5f6a7b8',
+  })
   fingerprint!: string;
 
   @Text({ help: 'Name of the machine, for people.', max: 255, optional: true, nullable: true, default: null, example: "Ada's laptop" })
@@ -36,19 +40,46 @@ export class ActivateMachineBody {
   @Text({ help: 'Its host name.', max: 255, optional: true, nullable: true, default: null, example: 'adas-laptop.local' })
   hostname?: string | null;
 
-  @Integer({ help: 'Its processor cores; counted against `maxCores`.', min: 1, max: 1_000_000, optional: true, nullable: true, default: null, example: 8 })
+  @Integer({
+    help: 'Its processor cores; counted against `maxCores`.',
+    min: 1,
+    max: 1_000_000,
+    optional: true,
+    nullable: true,
+    default: null,
+    example: 8,
+  })
   cores?: number | null;
 
-  @Integer({ help: 'Its memory in MiB; counted against `maxMemoryMb`.', min: 1, optional: true, nullable: true, default: null, example: 16384 })
+  @Integer({
+    help: 'Its memory in MiB; counted against `maxMemoryMb`.',
+    min: 1,
+    optional: true,
+    nullable: true,
+    default: null,
+    example: 16384,
+  })
   memoryMb?: number | null;
 
-  @Integer({ help: 'Its disk space in MiB; counted against `maxDiskMb`.', min: 1, optional: true, nullable: true, default: null, example: 512000 })
+  @Integer({
+    help: 'Its disk space in MiB; counted against `maxDiskMb`.',
+    min: 1,
+    optional: true,
+    nullable: true,
+    default: null,
+    example: 512000,
+  })
   diskMb?: number | null;
 
   @Email({ help: 'Who uses it.', optional: true, nullable: true, default: null })
   userEmail?: string | null;
 
-  @ObjectList(() => MachineComponent, { help: 'Parts of the machine. (Stored; this version does not match on them yet.)', maxItems: 20, optional: true, default: [] })
+  @ObjectList(() => MachineComponent, {
+    help: 'Parts of the machine. (Stored; this version does not match on them yet.)',
+    maxItems: 20,
+    optional: true,
+    default: [],
+  })
   components?: MachineComponent[];
 
   @MetadataField({ optional: true, default: {} })
@@ -91,7 +122,9 @@ export class MachineView extends ResourceView {
   @Nested(() => MachineComponent, { help: 'Parts of the machine.', list: true })
   components!: MachineComponent[];
 
-  @Choice(machineStatuses, { help: 'Computed now: `dead` without beats where the policy requires them, `not_started` while the first is awaited.' })
+  @Choice(machineStatuses, {
+    help: 'Computed now: `dead` without beats where the policy requires them, `not_started` while the first is awaited.',
+  })
   status!: MachineStatus;
 
   @Timestamp({ help: 'Its last beat.', nullable: true, example: null })
@@ -117,7 +150,12 @@ export class MachinesQuery extends PageQuery {
   @Choice(machinePlatforms, { help: 'Only machines on this platform.', optional: true, example: 'macos' })
   platform?: MachinePlatform;
 
-  @Text({ help: 'Only machines whose name, host name or fingerprint contains this, whatever the case.', max: 255, optional: true, example: 'laptop' })
+  @Text({
+    help: 'Only machines whose name, host name or fingerprint contains this, whatever the case.',
+    max: 255,
+    optional: true,
+    example: 'laptop',
+  })
   q?: string;
 }
 

@@ -25,7 +25,9 @@ export function totalsOf(license: License): MachineTotals {
  */
 export async function requireRoom(db: Db, license: License, policy: Policy, next: MachineTotals): Promise<void> {
   const current = totalsOf(license);
-  const passed = machineLimitVerdicts(next, license, policy).find(({ usage, limit }) => usage === 'exceeded' && next[limit.total] > current[limit.total]);
+  const passed = machineLimitVerdicts(next, license, policy).find(
+    ({ usage, limit }) => usage === 'exceeded' && next[limit.total] > current[limit.total],
+  );
   if (passed !== undefined) throw await limitExceeded(db, license.id, passed, current);
 }
 
@@ -48,12 +50,17 @@ async function limitExceeded(db: Db, licenseId: string, { limit, allowed }: Limi
  */
 export async function statusIs(db: Db, status: MachineStatus, now: Date): Promise<Prisma.MachineWhereInput> {
   const pairs = await db.policy.groupBy({ by: ['heartbeatIntervalMinutes', 'heartbeatBasis'], where: { requireHeartbeat: true } });
-  const required = (where: Prisma.PolicyWhereInput): Prisma.MachineWhereInput => ({ license: { policy: { requireHeartbeat: true, ...where } } });
+  const required = (where: Prisma.PolicyWhereInput): Prisma.MachineWhereInput => ({
+    license: { policy: { requireHeartbeat: true, ...where } },
+  });
   const notStarted = { ...required({ heartbeatBasis: 'FROM_FIRST_BEAT' }), lastHeartbeatAt: null };
   const dead = pairs.map(({ heartbeatIntervalMinutes, heartbeatBasis }): Prisma.MachineWhereInput => {
     const lastBeforeDeath = { lte: new Date(now.getTime() - heartbeatIntervalMinutes * MINUTE_MS) };
     const neverBeat = heartbeatBasis === 'FROM_ACTIVATION' ? [{ lastHeartbeatAt: null, createdAt: lastBeforeDeath }] : [];
-    return { ...required({ heartbeatIntervalMinutes, heartbeatBasis }), OR: [{ lastHeartbeatAt: { not: null, ...lastBeforeDeath } }, ...neverBeat] };
+    return {
+      ...required({ heartbeatIntervalMinutes, heartbeatBasis }),
+      OR: [{ lastHeartbeatAt: { not: null, ...lastBeforeDeath } }, ...neverBeat],
+    };
   });
   switch (status) {
     case 'not_started':

@@ -52,7 +52,10 @@ export class MachinesService {
       await requireRoom(db, license, policy, totals);
       const machine = await db.machine.create({ data: { licenseId, fingerprint, ip, ...columns, createdAt: now } });
       const term = clockStartedBy('FROM_FIRST_ACTIVATION', license, policy, now);
-      await db.license.update({ where: { id: licenseId }, data: { ...totals, ...term, firstActivatedAt: license.firstActivatedAt ?? now, updatedAt: license.updatedAt } });
+      await db.license.update({
+        where: { id: licenseId },
+        data: { ...totals, ...term, firstActivatedAt: license.firstActivatedAt ?? now, updatedAt: license.updatedAt },
+      });
       return new Answer(HttpStatus.CREATED, toMachineView(machine, policy, caller.tenant.environment, now));
     });
   }
@@ -121,7 +124,8 @@ export class MachinesService {
       const { license } = machine;
       requireUsable(license, license.policy, now);
       const pulse = { activatedAt: machine.createdAt, lastHeartbeatAt: machine.lastHeartbeatAt };
-      if (!mayBeat(pulse, license.policy, now)) throw new LatchkeyError('MACHINE_DEAD', 'The machine is dead: its heartbeat stayed away for too long.');
+      if (!mayBeat(pulse, license.policy, now))
+        throw new LatchkeyError('MACHINE_DEAD', 'The machine is dead: its heartbeat stayed away for too long.');
       // Never backwards, and no change that anyone made: updated_at stays.
       const beaten = await db.$executeRaw`
         UPDATE machine SET last_heartbeat_at = GREATEST(last_heartbeat_at, ${now}::timestamptz) WHERE id = ${id}::uuid AND deleted_at IS NULL`;

@@ -17,7 +17,10 @@ export class PoliciesController {
   @Requires('policies:write')
   @AnswersCreated(PolicyView)
   @Fails('NOT_FOUND')
-  @ApiOperation({ summary: 'Create a policy', description: 'The template fills what is not given. Rules that contradict each other are 400.' })
+  @ApiOperation({
+    summary: 'Create a policy',
+    description: 'The template fills what is not given. Rules that contradict each other are 400.',
+  })
   create(@Caller() { tenant }: ApiKeyPrincipal, @Body() body: CreatePolicyBody) {
     return this.policies.create(tenant, body);
   }
@@ -58,7 +61,10 @@ export class PoliciesController {
   @Post(':id/entitlements')
   @Requires('policies:write')
   @AnswersOne(PolicyView)
-  @ApiOperation({ summary: 'Attach entitlements to a policy', description: 'Every license of the policy inherits them. Attaching again is no error.' })
+  @ApiOperation({
+    summary: 'Attach entitlements to a policy',
+    description: 'Every license of the policy inherits them. Attaching again is no error.',
+  })
   attach(@Caller() { tenant }: ApiKeyPrincipal, @PathId() id: string, @Body() body: AttachEntitlementsBody) {
     return this.policies.attach(tenant, id, body.codes);
   }

@@ -13,55 +13,141 @@ const stored = '(Stored; this version does not act on it yet.)';
 
 /** The rules, described once for bodies and views. */
 export class PolicyFields {
-  @Integer({ help: 'Length of a term in days of exactly 86,400 s; null = perpetual.', min: 1, max: YEARS_100_DAYS, optional: true, nullable: true, default: null, example: 365 })
+  @Integer({
+    help: 'Length of a term in days of exactly 86,400 s; null = perpetual.',
+    min: 1,
+    max: YEARS_100_DAYS,
+    optional: true,
+    nullable: true,
+    default: null,
+    example: 365,
+  })
   durationDays?: number | null;
 
-  @Integer({ help: 'Length of a term in calendar months, instead of days; clamped at month ends (31 Jan + 1 = 28 Feb), from the original day (then 31 Mar).', min: 1, max: 1200, optional: true, nullable: true, default: null, example: null })
+  @Integer({
+    help: 'Length of a term in calendar months, instead of days; clamped at month ends (31 Jan + 1 = 28 Feb), from the original day (then 31 Mar).',
+    min: 1,
+    max: 1200,
+    optional: true,
+    nullable: true,
+    default: null,
+    example: null,
+  })
   durationCalendarMonths?: number | null;
 
-  @Choice(policy.expirationStrategies, { help: 'After expiry: invalid; valid with code EXPIRED; or revoked for good.', optional: true, default: 'RESTRICT_ACCESS' })
+  @Choice(policy.expirationStrategies, {
+    help: 'After expiry: invalid; valid with code EXPIRED; or revoked for good.',
+    optional: true,
+    default: 'RESTRICT_ACCESS',
+  })
   expirationStrategy?: policy.ExpirationStrategy;
 
-  @Choice(policy.expirationBases, { help: "When a license's clock starts. A failed validation never starts it; the first use is the first counted one.", optional: true, default: 'FROM_CREATION' })
+  @Choice(policy.expirationBases, {
+    help: "When a license's clock starts. A failed validation never starts it; the first use is the first counted one.",
+    optional: true,
+    default: 'FROM_CREATION',
+  })
   expirationBasis?: policy.ExpirationBasis;
 
   @Choice(policy.renewalBases, { help: 'What `renew` adds the term to.', optional: true, default: 'FROM_EXPIRY' })
   renewalBasis?: policy.RenewalBasis;
 
-  @Choice(policy.transferStrategies, { help: `What happens to the expiry when a license moves to this policy. ${stored}`, optional: true, default: 'KEEP_EXPIRY' })
+  @Choice(policy.transferStrategies, {
+    help: `What happens to the expiry when a license moves to this policy. ${stored}`,
+    optional: true,
+    default: 'KEEP_EXPIRY',
+  })
   transferStrategy?: policy.TransferStrategy;
 
-  @Integer({ help: 'Days after expiry in which the license stays valid, with code IN_GRACE_PERIOD. Not together with REVOKE.', max: YEARS_100_DAYS, optional: true, default: 0, example: 7 })
+  @Integer({
+    help: 'Days after expiry in which the license stays valid, with code IN_GRACE_PERIOD. Not together with REVOKE.',
+    max: YEARS_100_DAYS,
+    optional: true,
+    default: 0,
+    example: 7,
+  })
   gracePeriodDays?: number;
 
   @Flag({ help: 'Whether licenses are trials.', optional: true, default: false, example: false })
   isTrial?: boolean;
 
-  @Integer({ help: "Length of a trial's term in days; null = `durationDays`.", min: 1, max: YEARS_100_DAYS, optional: true, nullable: true, default: null, example: null })
+  @Integer({
+    help: "Length of a trial's term in days; null = `durationDays`.",
+    min: 1,
+    max: YEARS_100_DAYS,
+    optional: true,
+    nullable: true,
+    default: null,
+    example: null,
+  })
   trialDurationDays?: number | null;
 
-  @Integer({ help: 'Seats. null = no limit, and needs `allowUnlimitedActivations` in the same request.', min: 1, optional: true, nullable: true, default: 1, example: 2 })
+  @Integer({
+    help: 'Seats. null = no limit, and needs `allowUnlimitedActivations` in the same request.',
+    min: 1,
+    optional: true,
+    nullable: true,
+    default: 1,
+    example: 2,
+  })
   maxMachines?: number | null;
 
   @Integer({ help: 'How far the usage counter may go; null = no limit.', optional: true, nullable: true, default: null, example: null })
   maxUses?: number | null;
 
-  @Integer({ help: "Processor cores, summed over a license's machines; null = no limit.", min: 1, optional: true, nullable: true, default: null, example: null })
+  @Integer({
+    help: "Processor cores, summed over a license's machines; null = no limit.",
+    min: 1,
+    optional: true,
+    nullable: true,
+    default: null,
+    example: null,
+  })
   maxCores?: number | null;
 
-  @Integer({ help: "Memory in MiB, summed over a license's machines; null = no limit.", min: 1, optional: true, nullable: true, default: null, example: null })
+  @Integer({
+    help: "Memory in MiB, summed over a license's machines; null = no limit.",
+    min: 1,
+    optional: true,
+    nullable: true,
+    default: null,
+    example: null,
+  })
   maxMemoryMb?: number | null;
 
-  @Integer({ help: "Disk space in MiB, summed over a license's machines; null = no limit.", min: 1, optional: true, nullable: true, default: null, example: null })
+  @Integer({
+    help: "Disk space in MiB, summed over a license's machines; null = no limit.",
+    min: 1,
+    optional: true,
+    nullable: true,
+    default: null,
+    example: null,
+  })
   maxDiskMb?: number | null;
 
-  @Integer({ help: `Concurrent process leases; null = no limit. ${stored}`, min: 1, optional: true, nullable: true, default: null, example: null })
+  @Integer({
+    help: `Concurrent process leases; null = no limit. ${stored}`,
+    min: 1,
+    optional: true,
+    nullable: true,
+    default: null,
+    example: null,
+  })
   maxProcesses?: number | null;
 
-  @Choice(policy.overageStrategies, { help: 'How far limits may be passed, uses aside: the effective limit is floor(max × factor). Validation warns about what is over.', optional: true, default: 'NO_OVERAGE' })
+  @Choice(policy.overageStrategies, {
+    help: 'How far limits may be passed, uses aside: the effective limit is floor(max × factor). Validation warns about what is over.',
+    optional: true,
+    default: 'NO_OVERAGE',
+  })
   overageStrategy?: policy.OverageStrategy;
 
-  @Flag({ help: `Whether seats are leases that the next activation takes over from dead machines. ${stored}`, optional: true, default: false, example: false })
+  @Flag({
+    help: `Whether seats are leases that the next activation takes over from dead machines. ${stored}`,
+    optional: true,
+    default: false,
+    example: false,
+  })
   floating?: boolean;
 
   @Choice(policy.leasingStrategies, { help: `What a process limit counts over. ${stored}`, optional: true, default: 'PER_LICENSE' })
@@ -70,31 +156,69 @@ export class PolicyFields {
   @Flag({ help: 'Whether validation must name an activated fingerprint.', optional: true, default: true, example: true })
   requireFingerprint?: boolean;
 
-  @Choice(policy.fingerprintUniquenesses, { help: `Where a fingerprint may be active only once. ${stored} (PER_LICENSE always holds.)`, optional: true, default: 'PER_LICENSE' })
+  @Choice(policy.fingerprintUniquenesses, {
+    help: `Where a fingerprint may be active only once. ${stored} (PER_LICENSE always holds.)`,
+    optional: true,
+    default: 'PER_LICENSE',
+  })
   fingerprintUniqueness?: policy.FingerprintUniqueness;
 
-  @Choice(policy.fingerprintMatchings, { help: 'How many of the fingerprints sent to validation must be active: one, two (or all of fewer), half or more, all.', optional: true, default: 'ANY' })
+  @Choice(policy.fingerprintMatchings, {
+    help: 'How many of the fingerprints sent to validation must be active: one, two (or all of fewer), half or more, all.',
+    optional: true,
+    default: 'ANY',
+  })
   fingerprintMatching?: policy.FingerprintMatching;
 
   @Flag({ help: 'Whether machines die without heartbeats.', optional: true, default: false, example: false })
   requireHeartbeat?: boolean;
 
-  @Integer({ help: 'Minutes after its last beat at which a machine is dead.', min: 1, max: YEAR_MINUTES, optional: true, default: 60, example: 60 })
+  @Integer({
+    help: 'Minutes after its last beat at which a machine is dead.',
+    min: 1,
+    max: YEAR_MINUTES,
+    optional: true,
+    default: 60,
+    example: 60,
+  })
   heartbeatIntervalMinutes?: number;
 
-  @Choice(policy.heartbeatBases, { help: 'Whether the activation counts as the first beat, or a machine is `not_started` until it beats.', optional: true, default: 'FROM_ACTIVATION' })
+  @Choice(policy.heartbeatBases, {
+    help: 'Whether the activation counts as the first beat, or a machine is `not_started` until it beats.',
+    optional: true,
+    default: 'FROM_ACTIVATION',
+  })
   heartbeatBasis?: policy.HeartbeatBasis;
 
-  @Choice(policy.heartbeatCullStrategies, { help: `What becomes of dead machines. ${stored} Dead machines keep their seats.`, optional: true, default: 'DEACTIVATE_DEAD' })
+  @Choice(policy.heartbeatCullStrategies, {
+    help: `What becomes of dead machines. ${stored} Dead machines keep their seats.`,
+    optional: true,
+    default: 'DEACTIVATE_DEAD',
+  })
   heartbeatCullStrategy?: policy.HeartbeatCullStrategy;
 
-  @Integer({ help: 'Minutes after its death in which a beat revives a machine; null = always (needs KEEP_DEAD).', max: YEAR_MINUTES, optional: true, nullable: true, default: 0, example: 0 })
+  @Integer({
+    help: 'Minutes after its death in which a beat revives a machine; null = always (needs KEEP_DEAD).',
+    max: YEAR_MINUTES,
+    optional: true,
+    nullable: true,
+    default: 0,
+    example: 0,
+  })
   heartbeatResurrectionMinutes?: number | null;
 
   @Flag({ help: 'Whether the license must check in regularly to stay valid.', optional: true, default: false, example: false })
   requireCheckIn?: boolean;
 
-  @Integer({ help: 'Days between check-ins; required with `requireCheckIn`.', min: 1, max: YEARS_100_DAYS, optional: true, nullable: true, default: null, example: null })
+  @Integer({
+    help: 'Days between check-ins; required with `requireCheckIn`.',
+    min: 1,
+    max: YEARS_100_DAYS,
+    optional: true,
+    nullable: true,
+    default: null,
+    example: null,
+  })
   checkInIntervalDays?: number | null;
 
   @Flag({ help: `Whether the license's holder may replace a machine. ${stored}`, optional: true, default: false, example: false })
@@ -103,10 +227,22 @@ export class PolicyFields {
   @Flag({ help: `Whether license and machine files may be made. ${stored}`, optional: true, default: true, example: true })
   offlineAllowed?: boolean;
 
-  @Integer({ help: `How many days such a file lasts at most. ${stored}`, min: 1, max: YEARS_100_DAYS, optional: true, default: 14, example: 14 })
+  @Integer({
+    help: `How many days such a file lasts at most. ${stored}`,
+    min: 1,
+    max: YEARS_100_DAYS,
+    optional: true,
+    default: 14,
+    example: 14,
+  })
   offlineMaxDays?: number;
 
-  @ChoiceList(policy.requirableScopes, { help: 'What validation requests must send.', optional: true, default: [], example: ['fingerprint'] })
+  @ChoiceList(policy.requirableScopes, {
+    help: 'What validation requests must send.',
+    optional: true,
+    default: [],
+    example: ['fingerprint'],
+  })
   requiredScopes?: policy.RequirableScope[];
 
   @Choice(policy.policyAuthentications, { help: 'Who may activate machines.', optional: true, default: 'BOTH', example: 'BOTH' })
@@ -114,7 +250,12 @@ export class PolicyFields {
 }
 
 class PolicyOptions extends PolicyFields {
-  @Flag({ help: 'Must be true in the same request that sets `maxMachines` to null. Not stored.', optional: true, default: false, example: false })
+  @Flag({
+    help: 'Must be true in the same request that sets `maxMachines` to null. Not stored.',
+    optional: true,
+    default: false,
+    example: false,
+  })
   allowUnlimitedActivations?: boolean;
 
   @MetadataField({ optional: true, default: {} })
@@ -130,7 +271,12 @@ export class CreatePolicyBody extends IntersectionType(PolicyName, PolicyOptions
   @Id({ help: 'The product whose licenses follow the policy.' })
   productId!: string;
 
-  @Choice(policy.policyTemplateNames, { help: 'Fills the fields that are not given.', optional: true, default: 'custom', example: 'desktop_app' })
+  @Choice(policy.policyTemplateNames, {
+    help: 'Fills the fields that are not given.',
+    optional: true,
+    default: 'custom',
+    example: 'desktop_app',
+  })
   template?: policy.PolicyTemplate;
 }
 
@@ -160,7 +306,9 @@ export class PoliciesQuery extends PageQuery {
 }
 
 /** The codes of the living entitlements, in alphabetical order. */
-export const includeEntitlementCodes = { entitlements: { select: { entitlement: { select: { code: true } } }, orderBy: { entitlement: { code: 'asc' } } } } as const;
+export const includeEntitlementCodes = {
+  entitlements: { select: { entitlement: { select: { code: true } } }, orderBy: { entitlement: { code: 'asc' } } },
+} as const;
 
 export type PolicyRow = Policy & { entitlements: { entitlement: { code: string } }[] };
 

@@ -26,7 +26,16 @@ export class CreateProductBody {
   @Url({ help: 'Its page.', optional: true, nullable: true, default: null })
   url?: string | null;
 
-  @Text({ help: 'What generated license keys begin with.', min: 2, max: 10, pattern: KEY_PREFIX_PATTERN, patternHelp: 'must be 2 to 10 upper-case letters', optional: true, default: DEFAULT_KEY_PREFIX, example: 'ACME' })
+  @Text({
+    help: 'What generated license keys begin with.',
+    min: 2,
+    max: 10,
+    pattern: KEY_PREFIX_PATTERN,
+    patternHelp: 'must be 2 to 10 upper-case letters',
+    optional: true,
+    default: DEFAULT_KEY_PREFIX,
+    example: 'ACME',
+  })
   keyPrefix?: string;
 
   @MetadataField({ optional: true, default: {} })

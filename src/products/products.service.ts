@@ -25,7 +25,8 @@ export class ProductsService {
   list(tenant: Tenant, query: ProductsQuery): Promise<Page<ProductView>> {
     const where: Prisma.ProductWhereInput = { deletedAt: null };
     if (query.code !== undefined) where.code = { equals: query.code, mode: 'insensitive' };
-    if (query.q !== undefined) where.OR = [{ name: { contains: query.q, mode: 'insensitive' } }, { code: { contains: query.q, mode: 'insensitive' } }];
+    if (query.q !== undefined)
+      where.OR = [{ name: { contains: query.q, mode: 'insensitive' } }, { code: { contains: query.q, mode: 'insensitive' } }];
     return this.database.within(tenant, (db) =>
       paginate(
         query,
@@ -44,14 +45,20 @@ export class ProductsService {
     const { name, code, description, url, keyPrefix, metadata } = body;
     return this.database.within(tenant, async (db) => {
       await load(db, id);
-      return toProductView(await db.product.update({ where: { id }, data: { name, code, description, url, keyPrefix, metadata } }), tenant.environment);
+      return toProductView(
+        await db.product.update({ where: { id }, data: { name, code, description, url, keyPrefix, metadata } }),
+        tenant.environment,
+      );
     });
   }
 
   /** One guarded statement: a license that is being created holds the product's row, and either it or this comes first. */
   remove(tenant: Tenant, id: string): Promise<void> {
     return this.database.within(tenant, async (db) => {
-      const { count } = await db.product.updateMany({ where: { id, deletedAt: null, licensesCount: 0 }, data: { deletedAt: this.clock.now() } });
+      const { count } = await db.product.updateMany({
+        where: { id, deletedAt: null, licensesCount: 0 },
+        data: { deletedAt: this.clock.now() },
+      });
       if (count === 1) return;
       const { licensesCount } = await load(db, id);
       throw new LatchkeyError('PRODUCT_HAS_LICENSES', 'The product has licenses: delete or transfer them first.', { licensesCount });

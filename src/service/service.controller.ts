@@ -29,7 +29,10 @@ export class ServiceController {
   @Get('health/ready')
   @Public()
   @AnswersBare(HealthView, 'The server can work: its database answers and is migrated.')
-  @ApiOperation({ summary: 'Readiness', description: '503 while the database is away, and from the moment at which the server begins to stop.' })
+  @ApiOperation({
+    summary: 'Readiness',
+    description: '503 while the database is away, and from the moment at which the server begins to stop.',
+  })
   ready() {
     return this.service.ready();
   }

@@ -9,7 +9,11 @@ export class ServiceService {
   constructor(private readonly readiness: Readiness) {}
 
   root(): RootView {
-    return { name: 'Latchkey', version: VERSION, links: { docs: '/docs', openapi: '/openapi.json', api: '/api/v1', health: '/health/ready' } };
+    return {
+      name: 'Latchkey',
+      version: VERSION,
+      links: { docs: '/docs', openapi: '/openapi.json', api: '/api/v1', health: '/health/ready' },
+    };
   }
 
   live(): HealthView {
@@ -25,7 +29,8 @@ export class ServiceService {
   /** Where RFC 9457's `type` leads: an entry for each code. */
   errorReference(): string {
     const entries = Object.entries(errorCodes).map(
-      ([code, { status, title, help }]) => `<dt id="${code}"><code>${code}</code> – ${String(status)}</dt><dd>${title}. ${help.replace(/`([^`]+)`/g, '<code>$1</code>')}</dd>`,
+      ([code, { status, title, help }]) =>
+        `<dt id="${code}"><code>${code}</code> – ${String(status)}</dt><dd>${title}. ${help.replace(/`([^`]+)`/g, '<code>$1</code>')}</dd>`,
     );
     return `<!doctype html><html lang="en"><meta charset="utf-8"><title>Latchkey: error codes</title>
 <style>body{font:16px/1.5 system-ui;max-width:48rem;margin:2rem auto;padding:0 1rem}dt{margin-top:1rem;font-weight:600}:target{background:#fff3b0}</style>
