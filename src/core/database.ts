@@ -95,6 +95,7 @@ function poolConfig(connectionString: string, role: string, max: number): pg.Poo
     options: `-c role=${role} -c timezone=UTC -c statement_timeout=${String(STATEMENT_TIMEOUT_MS)}`,
     connectionTimeoutMillis: ACQUIRE_TIMEOUT_MS,
     keepAlive: true,
+    allowExitOnIdle: true,
     application_name: `latchkey ${role}`,
   };
 }

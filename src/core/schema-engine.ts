@@ -133,15 +133,16 @@ class CatalogClient extends pg.Client {
       }
       return result;
     };
-    const last = args.at(-1) as unknown;
+    const parameters: unknown[] = args;
+    const last = parameters.at(-1);
     const query = super.query.bind(this) as (...args: unknown[]) => unknown;
     if (typeof last === 'function') {
       const callback = last as (error: unknown, result?: pg.QueryResult) => void;
-      return query(...args.slice(0, -1), (error: unknown, result?: pg.QueryResult) => {
+      return query(...parameters.slice(0, -1), (error: unknown, result?: pg.QueryResult) => {
         callback(error, retype(result));
       }) as never;
     }
-    const answer = query(...args);
+    const answer = query(...parameters);
     return (answer instanceof Promise ? answer.then((result: pg.QueryResult) => retype(result)) : answer) as never;
   }
 }
@@ -156,7 +157,7 @@ class EngineConnections implements SqlMigrationAwareDriverAdapterFactory {
   constructor(databaseUrl: string) {
     // Field by field, not as a connection string, which would win over the shadow database's name.
     const { host, port, user, password, database, ssl } = new pg.Client({ connectionString: databaseUrl });
-    this.config = { host, port, user, password: password ?? undefined, database, ssl, max: 2, Client: CatalogClient };
+    this.config = { host, port, user, password: password ?? undefined, database, ssl, max: 2, allowExitOnIdle: true, Client: CatalogClient };
   }
 
   async connect(): Promise<SqlDriverAdapter> {
