@@ -157,7 +157,17 @@ class EngineConnections implements SqlMigrationAwareDriverAdapterFactory {
   constructor(databaseUrl: string) {
     // Field by field, not as a connection string, which would win over the shadow database's name.
     const { host, port, user, password, database, ssl } = new pg.Client({ connectionString: databaseUrl });
-    this.config = { host, port, user, password: password ?? undefined, database, ssl, max: 2, allowExitOnIdle: true, Client: CatalogClient };
+    this.config = {
+      host,
+      port,
+      user,
+      password: password ?? undefined,
+      database,
+      ssl,
+      max: 2,
+      allowExitOnIdle: true,
+      Client: CatalogClient,
+    };
   }
 
   async connect(): Promise<SqlDriverAdapter> {
@@ -235,6 +245,13 @@ interface WebAssemblyGlobal {
 
 let loaded: Promise<EngineBindings['SchemaEngine']> | undefined;
 
+/** The engine leaves a timer of ten seconds behind, which would keep every process that migrates alive for as long. */
+function withUnheldTimers(bindings: EngineBindings): object {
+  const timers = Object.keys(bindings).filter((name) => name.startsWith('__wbg_setTimeout_'));
+  const unheld = (callback: () => void, delayMs: number): NodeJS.Timeout => setTimeout(callback, delayMs).unref();
+  return { ...bindings, ...Object.fromEntries(timers.map((name) => [name, unheld])) };
+}
+
 /** The package's own entry imports its .wasm as a module, which Node does not do everywhere: bind it by hand. */
 function loadEngine() {
   loaded ??= (async () => {
@@ -242,7 +259,7 @@ function loadEngine() {
     const bindings = (await import(pathToFileURL(entry).href)) as EngineBindings;
     const bytes = await readFile(join(dirname(entry), 'schema_engine_bg.wasm'));
     const { instance } = await (globalThis as unknown as WebAssemblyGlobal).WebAssembly.instantiate(bytes, {
-      './schema_engine_bg.js': bindings,
+      './schema_engine_bg.js': withUnheldTimers(bindings),
     });
     bindings.__wbg_set_wasm(instance.exports);
     instance.exports.__wbindgen_start();
