@@ -4,10 +4,9 @@ import { createApp } from './app.js';
 import { Clock } from './core/clock.js';
 import type { Config } from './core/config.js';
 import { Database } from './core/database.js';
-import { EmbeddedPostgres } from './core/embedded-postgres.js';
 import { createLogger } from './core/logger.js';
-import { embeddedMasterKey, MasterKey } from './core/master-key.js';
 import { prepareDatabase } from './core/migrate.js';
+import { openDatabase } from './core/open-database.js';
 import { Readiness } from './core/readiness.js';
 
 /** A server that is up. */
@@ -22,15 +21,14 @@ export interface Running {
 
 /** config → database → app → listen. What was started is stopped again when a later step fails. */
 export async function boot(config: Config): Promise<Running> {
-  const embedded = config.databaseUrl === undefined ? await EmbeddedPostgres.start(config.dataDir) : null;
+  const opened = await openDatabase(config);
   try {
-    const databaseUrl = config.databaseUrl ?? embedded?.url ?? '';
-    const masterKey = new MasterKey(config.masterKey ?? (await embeddedMasterKey(config.dataDir)));
+    const { masterKey } = opened;
     const logger = createLogger(config.logLevel);
-    const applied = await prepareDatabase(databaseUrl, masterKey.id);
+    const applied = await prepareDatabase(opened.url, masterKey.id);
     if (applied.length > 0) logger.info({ applied }, 'migrations applied');
     for (const name of config.unused) logger.warn(`${name} is set, and has no effect in this version`);
-    const database = new Database(databaseUrl, config.databasePoolSize);
+    const database = new Database(opened.url, config.databasePoolSize);
     const app = await createApp({ config, database, masterKey, logger, clock: new Clock() });
     await app.listen(config.port, config.host);
     const { port } = (app.getHttpServer() as { address(): AddressInfo }).address();
@@ -39,11 +37,11 @@ export async function boot(config: Config): Promise<Running> {
       app.get(Readiness).stop();
       await app.close();
       await database.close();
-      await embedded?.stop();
+      await opened.close();
     };
-    return { app, url: `http://${host}:${String(port)}`, embedded: embedded !== null, stop };
+    return { app, url: `http://${host}:${String(port)}`, embedded: opened.embedded, stop };
   } catch (error) {
-    await embedded?.stop();
+    await opened.close();
     throw error;
   }
 }

@@ -1,8 +1,5 @@
-import { existsSync } from 'node:fs';
 import { boot } from './boot.js';
-import { ConfigError, loadConfig } from './core/config.js';
-import { EmbeddedPostgresError } from './core/embedded-postgres.js';
-import { DatabaseNotUsable } from './core/migrate.js';
+import { operatorProblems, readConfig } from './core/open-database.js';
 import { seedDemo } from './demo.js';
 
 /** `npm start`. */
@@ -10,8 +7,7 @@ import { seedDemo } from './demo.js';
 const STOP_TIMEOUT_MS = 9_500;
 
 async function main(): Promise<void> {
-  if (existsSync('.env')) process.loadEnvFile('.env');
-  const config = loadConfig(process.env);
+  const config = readConfig();
   const running = await boot(config);
   stopOnSignal(running.stop);
   const demo = running.embedded && config.seedDemo ? await seedDemo(running) : '';
@@ -39,8 +35,8 @@ function stopOnSignal(stop: () => Promise<void>): void {
 
 /** Conditions that the operator can mend are told in words; a fault keeps its stack. */
 function explain(error: unknown): string {
-  if (error instanceof ConfigError) return `Latchkey cannot start:\n${error.problems.map((problem) => `  ${problem}`).join('\n')}`;
-  if (error instanceof EmbeddedPostgresError || error instanceof DatabaseNotUsable) return `Latchkey cannot start: ${error.message}`;
+  const problems = operatorProblems(error);
+  if (problems !== null) return `Latchkey cannot start:\n${problems.map((problem) => `  ${problem}`).join('\n')}`;
   if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') return 'Latchkey cannot start: the port is in use. Set PORT to another one.';
   return `Latchkey cannot start: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
 }

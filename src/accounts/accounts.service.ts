@@ -3,6 +3,7 @@ import { newApiKey, toCreatedApiKeyView } from '../api-keys/api-keys.dto.js';
 import { Clock } from '../core/clock.js';
 import { Database, type Tenant } from '../core/database.js';
 import { MasterKey } from '../core/master-key.js';
+import { type Page, type PageQuery, paginate } from '../core/page.js';
 import type { EnvironmentName } from '../domain/api-key.js';
 import {
   type AccountView,
@@ -34,6 +35,13 @@ export class AccountsService {
       };
       return { account: toAccountView(account), apiKeys: { live: await withFirstKey('live'), test: await withFirstKey('test') } };
     });
+  }
+
+  /** Every account of the installation, newest first. For its operator alone. */
+  list(query: PageQuery): Promise<Page<AccountView>> {
+    return this.database.acrossTenants('list accounts', (db) =>
+      paginate(query, { list: 'accounts', sort: '-createdAt' }, (page) => db.account.findMany(page), toAccountView),
+    );
   }
 
   get(tenant: Tenant): Promise<AccountView> {

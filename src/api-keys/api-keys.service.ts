@@ -48,7 +48,7 @@ export class ApiKeysService {
     return this.database.within(tenant, (db) =>
       paginate(
         query,
-        '-createdAt',
+        { list: 'api-keys', sort: '-createdAt' },
         (page) => db.apiKey.findMany(page),
         (row) => toApiKeyView(row, tenant.environment, now),
       ),

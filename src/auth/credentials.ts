@@ -7,7 +7,11 @@ export interface Credential {
   value: string;
 }
 
-const schemes: Record<string, Credential['scheme']> = { bearer: 'key', apikey: 'key', license: 'license' };
+const schemes = new Map<string, Credential['scheme']>([
+  ['bearer', 'key'],
+  ['apikey', 'key'],
+  ['license', 'license'],
+]);
 
 /**
  * The credential of a request (contract: auth.md, "API keys"): `Authorization: Bearer|ApiKey|License …` or `X-API-Key`.
@@ -28,7 +32,7 @@ export function readCredential(request: Pick<IncomingMessage, 'headersDistinct'>
 
 function parseAuthorization(header: string): Credential {
   const [, name = '', value = ''] = /^\s*(\S+)\s*(.*?)\s*$/.exec(header) ?? [];
-  const scheme = schemes[name.toLowerCase()];
+  const scheme = schemes.get(name.toLowerCase());
   if (scheme === undefined)
     throw new LatchkeyError('AUTH_FAILED', 'The Authorization header must be Bearer, ApiKey or License, and a key.');
   return { scheme, value };

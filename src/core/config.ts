@@ -159,6 +159,14 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
   };
 }
 
+/** The text of `.env.example`: every setting with its meaning and default. */
+export function environmentExample(): string {
+  const entries = Object.entries<Setting>(settings).map(([name, { initial, help, unused }]) => {
+    return `# ${help}${unused === true ? ' (accepted, without effect in this version)' : ''}\n# ${name}=${initial ?? ''}\n`;
+  });
+  return `# Copy to .env and take away the # of what you set. A misspelt or malformed line stops the boot.\n\n${entries.join('\n')}`;
+}
+
 function isMasterKey(text: string): boolean {
   return /^[A-Za-z0-9+/]{43}=$/.test(text) && Buffer.from(text, 'base64').length === 32;
 }

@@ -63,13 +63,14 @@ export class EmbeddedPostgres {
   }
 
   /**
-   * Start the database in `dataDir`, making it first when it is not there, and hold it for this process.
+   * Start the database in `dataDir`, making it first when it is not there, and hold it for this process. It listens on
+   * `wantedPort` of the loopback address, or on any free one.
    * @throws EmbeddedPostgresError when another process uses the directory or PostgreSQL cannot run here.
    */
-  static async start(dataDir: string): Promise<EmbeddedPostgres> {
+  static async start(dataDir: string, wantedPort?: number): Promise<EmbeddedPostgres> {
     const layout = await prepare(dataDir);
     const isNew = await initialise(layout);
-    const port = (await runningPort(layout)) ?? (await startServer(layout, await freePort()));
+    const port = (await runningPort(layout)) ?? (await startServer(layout, wantedPort ?? (await freePort())));
     const lock = await holdLock(layout, port, dataDir);
     await createDatabase(layout, port);
     const embedded = new EmbeddedPostgres(layout, port, lock, isNew);

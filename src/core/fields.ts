@@ -181,12 +181,13 @@ export function ObjectList(
   options: FieldOptions & { minItems?: number; maxItems: number },
 ): PropertyDecorator {
   const checks = [...listChecks({ ...options, unique: false }), ValidateNested({ each: true, message: 'must be objects' }), Type(type)];
-  return field(options, { type: type as never, isArray: true, ...listSchema(options) }, checks);
+  return field(options, { type: () => type(), isArray: true, ...listSchema(options) }, checks);
 }
 
 /** Part of an answer: an object of another view. Not for input. */
 export function Nested(type: () => new () => object, options: FieldOptions & { list?: boolean }): PropertyDecorator {
-  return field(options, { type: type as never, isArray: options.list === true }, []);
+  // Swagger takes a function for a late reference only when it is called `type`.
+  return field(options, { type: () => type(), isArray: options.list === true }, []);
 }
 
 function field(options: FieldOptions, schema: object, checks: PropertyDecorator[]): PropertyDecorator {

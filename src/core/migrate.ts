@@ -1,10 +1,11 @@
 import pg from 'pg';
 import { LOOKUP_ROLE, SYSTEM_ROLE, TENANT_ROLE } from './database.js';
-import { applyMigrations, migrationStatus } from './schema-engine.js';
+import { applyMigrations, type MigrationStatus, migrationStatus } from './schema-engine.js';
 
 /** Any two Latchkey processes that boot at once agree on this number. */
 const MIGRATION_LOCK = 7_205_759_404;
 const MINIMUM_VERSION = 150_000;
+const ROLES = [TENANT_ROLE, SYSTEM_ROLE, LOOKUP_ROLE];
 
 /** A database that Latchkey must not run on; the message says what to do. */
 export class DatabaseNotUsable extends Error {}
@@ -18,6 +19,7 @@ export class DatabaseNotUsable extends Error {}
 export async function prepareDatabase(databaseUrl: string, masterKeyId: string): Promise<string[]> {
   return withClient(databaseUrl, async (client) => {
     await requireVersion(client);
+    await requireRoles(client);
     await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
     const status = await migrationStatus(databaseUrl);
     if (status.failed.length > 0) {
@@ -35,12 +37,31 @@ export async function prepareDatabase(databaseUrl: string, masterKeyId: string):
   });
 }
 
+/**
+ * Where the schema stands; changes nothing.
+ * @throws DatabaseNotUsable
+ */
+export async function databaseStatus(databaseUrl: string): Promise<MigrationStatus> {
+  return withClient(databaseUrl, async (client) => {
+    await requireVersion(client);
+    return migrationStatus(databaseUrl);
+  });
+}
+
 /** The session ends with the client, and with it the lock. */
 async function withClient<T>(databaseUrl: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client({ connectionString: databaseUrl, connectionTimeoutMillis: 10_000 });
   client.on('error', () => undefined);
-  await client.connect();
+  await client.connect().catch((error: unknown) => {
+    throw new DatabaseNotUsable(`The database cannot be reached: ${reasonOf(error)}`, { cause: error });
+  });
   return work(client).finally(() => client.end());
+}
+
+/** A name that stands for several addresses fails with one error for each, and no message of its own. */
+function reasonOf(error: unknown): string {
+  if (error instanceof AggregateError) return error.errors.map(reasonOf).join('; ');
+  return error instanceof Error ? error.message : String(error);
 }
 
 async function requireVersion(client: pg.Client): Promise<void> {
@@ -49,23 +70,42 @@ async function requireVersion(client: pg.Client): Promise<void> {
 }
 
 /**
+ * The roles that sessions switch to. The first migration makes them too, for those who apply it with other tools; here
+ * an operator whose role may not make or join them is told what to run before anything has been changed.
+ */
+async function requireRoles(client: pg.Client): Promise<void> {
+  const missing: string[] = [];
+  for (const role of ROLES) {
+    const { rows } = await client.query<{ known: boolean; joined: boolean }>(
+      `SELECT count(*) > 0 AS known, COALESCE(bool_or(pg_has_role(current_user, oid, 'MEMBER')), false) AS joined FROM pg_roles WHERE rolname = $1`,
+      [role],
+    );
+    const statements = [
+      ...(rows[0]?.known === true ? [] : [`CREATE ROLE ${role} NOLOGIN NOSUPERUSER NOBYPASSRLS`]),
+      ...(rows[0]?.joined === true ? [] : [`GRANT ${role} TO ${client.escapeIdentifier(client.user ?? '')}`]),
+    ];
+    for (const statement of statements) {
+      // Another server that boots at this moment may do the same: what counts is whether it holds afterwards.
+      await client.query(statement).catch(() => missing.push(statement));
+    }
+  }
+  const { rows } = await client.query<{ joined: number }>(
+    `SELECT count(*)::int AS joined FROM pg_roles WHERE rolname = ANY($1) AND pg_has_role(current_user, oid, 'MEMBER')`,
+    [ROLES],
+  );
+  if (rows[0]?.joined !== ROLES.length) {
+    throw new DatabaseNotUsable(`The connection's role may not make or join Latchkey's roles. As an administrator of the database, run: ${missing.join('; ')};`);
+  }
+}
+
+/**
  * Row-level security does nothing for superusers, for roles with BYPASSRLS, and on tables where it is off. All three
  * would be silent, so all three are looked at.
  */
 async function requireIsolation(client: pg.Client): Promise<void> {
-  for (const role of [TENANT_ROLE, SYSTEM_ROLE, LOOKUP_ROLE]) {
-    try {
-      await client.query(`SET ROLE ${role}`);
-      await client.query('RESET ROLE');
-    } catch {
-      throw new DatabaseNotUsable(
-        `The connection's role cannot act as ${role}. As its administrator, run: GRANT ${role} TO "${client.user ?? ''}"`,
-      );
-    }
-  }
   const { rows: strong } = await client.query<{ rolname: string }>(
     'SELECT rolname FROM pg_roles WHERE rolname = ANY($1) AND (rolsuper OR rolbypassrls OR rolcanlogin)',
-    [[TENANT_ROLE, SYSTEM_ROLE, LOOKUP_ROLE]],
+    [ROLES],
   );
   if (strong.length > 0) {
     throw new DatabaseNotUsable(

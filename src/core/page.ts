@@ -17,6 +17,7 @@ export class PageQuery {
 }
 
 const DEFAULT_LIMIT = 25;
+const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** One page of views, and where the next begins. */
 export class Page<View> {
@@ -26,18 +27,25 @@ export class Page<View> {
   ) {}
 }
 
+/** What is paged through: a cursor is good for the list and order that it came from, and for no other. */
+interface Listing {
+  list: string;
+  /** `field` or `-field` of a column of times. */
+  sort: string;
+}
+
 interface Position {
   value: string | null;
   id: string;
 }
 
 /**
- * Load one page with Prisma: `find` gets the where, orderBy and take to add to its own. `sort` is `field` or `-field`
- * of a column of times; nulls come last either way; ties are broken by id.
+ * Load one page with Prisma: `find` gets the where, orderBy and take to add to its own. Nulls come last in
+ * either order; ties are broken by id.
  */
 export async function paginate<Row extends { id: string }, View>(
   query: PageQuery,
-  sort: string,
+  { list, sort }: Listing,
   find: (page: { where: object; orderBy: object[]; take: number }) => Promise<Row[]>,
   toView: (row: Row) => View,
 ): Promise<Page<View>> {
@@ -45,7 +53,7 @@ export async function paginate<Row extends { id: string }, View>(
   const descending = sort.startsWith('-');
   const column = descending ? sort.slice(1) : sort;
   const direction = descending ? 'desc' : 'asc';
-  const position = query.cursor === undefined ? null : decodeCursor(query.cursor, sort);
+  const position = query.cursor === undefined ? null : decodeCursor(query.cursor, { list, sort });
   const rows = await find({
     where: position === null ? {} : after(column, descending, position),
     orderBy: [column === 'createdAt' ? { createdAt: direction } : { [column]: { sort: direction, nulls: 'last' } }, { id: direction }],
@@ -54,7 +62,7 @@ export async function paginate<Row extends { id: string }, View>(
   });
   const shown = rows.slice(0, limit);
   const last = shown.at(-1);
-  const nextCursor = rows.length > limit && last !== undefined ? encodeCursor(sort, valueOf(last, column), last.id) : null;
+  const nextCursor = rows.length > limit && last !== undefined ? encodeCursor({ list, sort }, valueOf(last, column), last.id) : null;
   return new Page(shown.map(toView), nextCursor);
 }
 
@@ -75,17 +83,17 @@ function valueOf(row: object, column: string): string | null {
   return value instanceof Date ? value.toISOString() : null;
 }
 
-function encodeCursor(sort: string, value: string | null, id: string): string {
-  return Buffer.from(JSON.stringify([sort, value, id])).toString('base64url');
+function encodeCursor({ list, sort }: Listing, value: string | null, id: string): string {
+  return Buffer.from(JSON.stringify([list, sort, value, id])).toString('base64url');
 }
 
-function decodeCursor(cursor: string, sort: string): Position {
+function decodeCursor(cursor: string, { list, sort }: Listing): Position {
   const refusal = new LatchkeyError('INVALID_CURSOR', 'The cursor is not one that this list gave with this sort.');
   try {
-    const [cursorSort, value, id] = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8')) as unknown[];
+    const [cursorList, cursorSort, value, id] = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8')) as unknown[];
     const isTime =
       value === null || (typeof value === 'string' && /^\d{4}-\d\d-\d\dT[\d:.]+Z$/.test(value) && !Number.isNaN(Date.parse(value)));
-    if (cursorSort !== sort || !isTime || typeof id !== 'string' || !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)) throw refusal;
+    if (cursorList !== list || cursorSort !== sort || !isTime || typeof id !== 'string' || !ID.test(id)) throw refusal;
     return { value, id };
   } catch {
     throw refusal;

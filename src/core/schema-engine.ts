@@ -53,6 +53,7 @@ interface Diagnosis {
 
 /** Where a database stands against the migrations of this version. */
 export interface MigrationStatus {
+  applied: string[];
   pending: string[];
   failed: string[];
   edited: string[];
@@ -76,9 +77,13 @@ export async function migrationStatus(databaseUrl: string): Promise<MigrationSta
   const found = await withEngine(databaseUrl, (engine) =>
     engine.diagnoseMigrationHistory({ migrationsList, optInToShadowDatabase: false, filters: NO_FILTER }),
   );
+  const failed = found.failedMigrationNames;
+  const pending = (found.history?.unappliedMigrationNames ?? []).filter((name) => !failed.includes(name));
+  const names = migrationsList.migrationDirectories.map(({ path }) => path);
   return {
-    pending: found.history?.unappliedMigrationNames ?? [],
-    failed: found.failedMigrationNames,
+    applied: names.filter((name) => !pending.includes(name) && !failed.includes(name)),
+    pending,
+    failed,
     edited: found.editedMigrationNames,
     unknown: found.history?.unpersistedMigrationNames ?? [],
   };

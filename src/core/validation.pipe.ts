@@ -1,7 +1,7 @@
 import { Injectable, type ArgumentMetadata, type PipeTransform, ValidationPipe } from '@nestjs/common';
 import type { ValidationError } from 'class-validator';
-import { invalid, notFound, type Issue, type LatchkeyError } from '../domain/errors.js';
-import { textIssues } from '../domain/text.js';
+import { invalid, LatchkeyError, notFound, type Issue } from '../domain/errors.js';
+import { textIssues, TOO_DEEP } from '../domain/text.js';
 
 /**
  * Bodies and queries against their classes: everything that is wrong is answered at once, each with its path, and what
@@ -24,10 +24,20 @@ export class RequestValidationPipe implements PipeTransform {
     if (metadata.type === 'body' && (typeof (value ?? {}) !== 'object' || Array.isArray(value))) {
       throw invalid([{ path: '', message: 'the body must be a JSON object' }]);
     }
-    // First what no class may even look at.
     const unsound = textIssues(value);
-    if (unsound.length > 0) throw invalid(unsound);
-    return this.classes.transform(value ?? {}, metadata);
+    if (unsound.length === 0) return this.classes.transform(value ?? {}, metadata);
+    // What is nested too deeply no class may even look at; of the rest, what is wrong besides is said as well.
+    const others = unsound.some(({ message }) => message === TOO_DEEP) ? [] : await this.classIssues(value, metadata);
+    throw invalid([...unsound, ...others.filter(({ path }) => !unsound.some((issue) => issue.path === path))]);
+  }
+
+  private async classIssues(value: unknown, metadata: ArgumentMetadata): Promise<Issue[]> {
+    try {
+      await this.classes.transform(value, metadata);
+      return [];
+    } catch (error) {
+      return error instanceof LatchkeyError ? (error.details?.issues as Issue[]) : [];
+    }
   }
 }
 

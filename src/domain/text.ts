@@ -1,6 +1,9 @@
 import type { Issue } from './errors.js';
 
 const MAX_DEPTH = 20;
+export const TOO_DEEP = `must not be nested deeper than ${String(MAX_DEPTH)} levels`;
+/** Names that validation and storage would drop in silence, because they are no names of data to JavaScript. */
+const IMPOSSIBLE_KEYS = new Set(['__proto__', 'constructor', 'prototype']);
 
 /**
  * Text that PostgreSQL could not store, or would store as something else, anywhere in a request: null bytes and
@@ -16,11 +19,12 @@ export function textIssues(root: unknown): Issue[] {
       const problem = textProblem(value);
       if (problem !== null) issues.push({ path, message: problem });
     } else if (typeof value === 'object' && value !== null) {
-      if (depth >= MAX_DEPTH) return [{ path: firstSegments(path), message: `must not be nested deeper than ${String(MAX_DEPTH)} levels` }];
+      if (depth >= MAX_DEPTH) return [{ path: firstSegments(path), message: TOO_DEEP }];
       for (const [key, item] of Object.entries(value)) {
         const itemPath = Array.isArray(value) ? `${path}[${key}]` : path === '' ? key : `${path}.${key}`;
         if (!Array.isArray(value) && textProblem(key) !== null)
           issues.push({ path, message: 'keys must be well-formed text without null bytes' });
+        else if (!Array.isArray(value) && IMPOSSIBLE_KEYS.has(key)) issues.push({ path: itemPath, message: 'is not a known field' });
         else open.push({ value: item, path: itemPath, depth: depth + 1 });
       }
     }

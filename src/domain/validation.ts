@@ -263,7 +263,9 @@ function heartbeatVerdict({ policy, request, machines, now }: Facts): Outcome {
   if (!policy.requireHeartbeat || machines.length === 0) return skip;
   const statuses = machines.map((machine) => machineStatus(machine, policy, now));
   const living = statuses.filter((status) => status === 'active').length;
-  if (living >= matchesNeeded[policy.fingerprintMatching](request.fingerprints.length)) return pass;
+  // Machines that are not there are the rule before this one's matter.
+  const needed = Math.min(machines.length, matchesNeeded[policy.fingerprintMatching](request.fingerprints.length));
+  if (living >= needed) return pass;
   return statuses.includes('dead') ? fail('HEARTBEAT_DEAD') : fail('HEARTBEAT_REQUIRED');
 }
 

@@ -34,7 +34,7 @@ export class EntitlementsService {
     return this.database.within(tenant, (db) =>
       paginate(
         query,
-        '-createdAt',
+        { list: 'entitlements', sort: '-createdAt' },
         (page) => db.entitlement.findMany({ ...page, where: { AND: [where, page.where] } }),
         (row) => toEntitlementView(row, tenant.environment),
       ),

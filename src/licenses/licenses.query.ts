@@ -3,7 +3,7 @@ import { notFound } from '../domain/errors.js';
 import { DAY_MS } from '../domain/expiry.js';
 import type { LicenseStatus } from '../domain/license-state.js';
 import type { ExpirationStrategy } from '../domain/policy.js';
-import type { Prisma } from '../generated/prisma/client.js';
+import type { License, Policy, Prisma } from '../generated/prisma/client.js';
 import { includeForView, type LicenseRow } from './licenses.dto.js';
 
 /** A living license with all that it is judged and shown with. */
@@ -13,14 +13,21 @@ export async function loadLicense(db: Db, id: string): Promise<LicenseRow> {
   return row;
 }
 
-/**
- * The same, held until the end of the work: whoever counts seats, uses or states of this license comes one after the
- * other. `field` names the reference in the request body that led here.
- */
-export async function lockLicense(db: Db, id: string, field?: string): Promise<LicenseRow> {
+/** The same, held until the end of the work: whoever changes this license comes one after the other. */
+export async function lockLicense(db: Db, id: string): Promise<LicenseRow> {
+  await hold(db, id);
+  return loadLicense(db, id);
+}
+
+/** Held likewise, with no more than what judges its seats. `field` names the reference in the body that led here. */
+export async function lockSeats(db: Db, id: string, field?: string): Promise<License & { policy: Policy }> {
+  await hold(db, id, field);
+  return db.license.findUniqueOrThrow({ where: { id }, include: { policy: true } });
+}
+
+async function hold(db: Db, id: string, field?: string): Promise<void> {
   const rows = await db.$queryRaw<unknown[]>`SELECT 1 FROM license WHERE id = ${id}::uuid AND deleted_at IS NULL FOR UPDATE`;
   if (rows.length === 0) throw notFound('license', field);
-  return loadLicense(db, id);
 }
 
 /**

@@ -72,7 +72,7 @@ export class LicensesService {
       const filters = await this.filters(db, caller.tenant, query);
       return paginate(
         query,
-        query.sort ?? '-createdAt',
+        { list: 'licenses', sort: query.sort ?? '-createdAt' },
         (page) => db.license.findMany({ ...page, where: { AND: [filters, page.where] }, include: includeForView }),
         (row) => this.view(caller, row),
       );
@@ -196,7 +196,7 @@ export class LicensesService {
 
 /** In a query every value is text: `metadata[seats]=5` means the number 5 or the text "5". */
 function metadataIs(key: string, text: string): Prisma.LicenseWhereInput {
-  const asJson = /^(-?\d+(\.\d+)?|true|false)$/.test(text)
+  const asJson = /^(-?(0|[1-9]\d{0,15})(\.\d{1,15})?|true|false)$/.test(text)
     ? [{ metadata: { path: [key], equals: JSON.parse(text) as number | boolean } }]
     : [];
   return { OR: [{ metadata: { path: [key], equals: text } }, ...asJson] };

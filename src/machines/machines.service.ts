@@ -11,7 +11,7 @@ import { mayBeat } from '../domain/heartbeat.js';
 import { requireUsable } from '../domain/license-state.js';
 import { totalsWith } from '../domain/seats.js';
 import type { Machine, Prisma } from '../generated/prisma/client.js';
-import { lockLicense } from '../licenses/licenses.query.js';
+import { lockSeats } from '../licenses/licenses.query.js';
 import {
   type ActivateMachineBody,
   includePolicy,
@@ -38,7 +38,7 @@ export class MachinesService {
     const licenseId = licenseToActivate(caller, body);
     const { fingerprint } = body;
     return this.database.within(caller.tenant, async (db) => {
-      const license = await lockLicense(db, licenseId, caller.kind === 'apiKey' ? 'licenseId' : undefined);
+      const license = await lockSeats(db, licenseId, caller.kind === 'apiKey' ? 'licenseId' : undefined);
       const { policy } = license;
       // After the lock: whoever waited for it judges by the time at which it may act.
       const now = this.clock.now();
@@ -75,7 +75,7 @@ export class MachinesService {
       }
       return paginate(
         query,
-        '-createdAt',
+        { list: 'machines', sort: '-createdAt' },
         (page) => db.machine.findMany({ ...page, where: { AND: [...filters, page.where] }, include: includePolicy }),
         (row) => toMachineView(row, row.license.policy, caller.tenant.environment, now),
       );
@@ -153,7 +153,7 @@ function ownedBy(caller: TenantPrincipal): { licenseId?: string } {
 async function lockMachine(db: Db, caller: TenantPrincipal, id: string) {
   const found = await db.machine.findFirst({ where: { id, deletedAt: null, ...ownedBy(caller) }, select: { licenseId: true } });
   if (found === null) throw notFound('machine');
-  const license = await lockLicense(db, found.licenseId);
+  const license = await lockSeats(db, found.licenseId);
   // Again under the lock: another request may have deactivated it while this one waited.
   const machine = await db.machine.findFirst({ where: { id, deletedAt: null } });
   if (machine === null) throw notFound('machine');

@@ -43,7 +43,7 @@ export class PoliciesService {
     return this.database.within(tenant, (db) =>
       paginate(
         query,
-        '-createdAt',
+        { list: 'policies', sort: '-createdAt' },
         (page) => db.policy.findMany({ ...page, where: { AND: [where, page.where] }, include: includeEntitlementCodes }),
         (row) => toPolicyView(row, tenant.environment),
       ),

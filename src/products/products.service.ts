@@ -30,7 +30,7 @@ export class ProductsService {
     return this.database.within(tenant, (db) =>
       paginate(
         query,
-        '-createdAt',
+        { list: 'products', sort: '-createdAt' },
         (page) => db.product.findMany({ ...page, where: { AND: [where, page.where] } }),
         (row) => toProductView(row, tenant.environment),
       ),

@@ -1,4 +1,4 @@
-import { mkdtemp } from 'node:fs/promises';
+import { chmod, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 // The built modules (`pretest` builds them): Jest loads this file by itself, without mapping .js to .ts.
@@ -9,6 +9,8 @@ import { prepareDatabase } from '../../dist/core/migrate.js';
 /** One PostgreSQL for the whole run, migrated; tests keep apart by having tenants of their own. */
 export default async function setUp() {
   const dataDir = await mkdtemp(join(tmpdir(), 'latchkey-test-'));
+  // As root, PostgreSQL runs as another user, who would not come into a directory of mode 0700.
+  await chmod(dataDir, 0o755);
   const server = await EmbeddedPostgres.start(dataDir);
   globalThis.latchkeyDatabase = { server, dataDir };
   process.env.TEST_DATABASE_URL = server.url;

@@ -1,0 +1,112 @@
+import { Command, CommanderError, Help, Option } from 'commander';
+import { VERSION } from '../core/version.js';
+import type { CreateAccountOptions } from './accounts.js';
+import type { CreateKeyOptions, TenantOptions } from './keys.js';
+import type { ValidateOptions } from './licenses.js';
+import { type Outcome, print, USAGE } from './output.js';
+
+/**
+ * The `latchkey` command: its syntax. What a command does is loaded only when it is given, so that help and mistakes
+ * are answered at once.
+ */
+function createProgram(): Command {
+  const help = new Help();
+  const program = new Command('latchkey')
+    .description("Latchkey's command line. It works on the database of the settings, whether or not the server is running.")
+    .version(VERSION, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'show what a command does and takes')
+    .helpCommand('help [command]', 'show what a command does and takes')
+    // `licenses validate` has a --version of its own.
+    .enablePositionalOptions()
+    .configureHelp({ optionDescription: (option) => `${help.optionDescription(option)}${option.mandatory ? ' (required)' : ''}` })
+    .showHelpAfterError('(--help shows what the command takes)')
+    .exitOverride();
+  addAccounts(program.command('accounts').description('vendors: create and list'));
+  addKeys(program.command('keys').description('API keys: create, list and revoke'));
+  addLicenses(program.command('licenses').description('licenses: validate'));
+  addDatabase(program.command('db').description('the database: migrate and status'));
+  return program;
+}
+
+function addAccounts(accounts: Command): void {
+  command(accounts, 'create', 'create an account, and print a full-access API key for each environment, once')
+    .requiredOption('--name <name>', 'name of the vendor')
+    .requiredOption('--slug <slug>', 'short name, unique in the installation; lower case')
+    .requiredOption('--email <address>', 'where the owner is reached')
+    .action(perform(async (options: CreateAccountOptions) => (await import('./accounts.js')).createAccount(options)));
+  command(accounts, 'list', 'list every account, newest first').action(perform(async () => (await import('./accounts.js')).listAccounts()));
+}
+
+function addKeys(keys: Command): void {
+  tenantCommand(keys, 'create', 'create an API key and print it, once')
+    .requiredOption('--name <name>', 'what the key is for')
+    .option('--scopes <list>', 'comma list of what the key may do; absent = full access', commaList)
+    .addOption(new Option('--preset <preset>', 'shorthand for scopes: full, read-only, webhooks or validation').conflicts('scopes'))
+    .option('--expires-at <time>', 'when the key ends, like 2027-01-15T10:30:00Z; absent = never')
+    .addOption(new Option('--quiet', 'print the key and nothing else').conflicts('json'))
+    .action(perform(async (options: CreateKeyOptions) => (await import('./keys.js')).createKey(options)));
+  tenantCommand(keys, 'list', "list an environment's API keys, newest first, revoked ones too").action(
+    perform(async (options: TenantOptions) => (await import('./keys.js')).listKeys(options)),
+  );
+  tenantCommand(keys, 'revoke', 'revoke an API key, at once and for good')
+    .argument('<id>', 'id of the key, as `keys list` shows it')
+    .action(perform(async (id: string, options: TenantOptions) => (await import('./keys.js')).revokeKey(id, options)));
+}
+
+function addLicenses(licenses: Command): void {
+  command(licenses, 'validate', 'ask what the software asks: may this copy run? Exit code 0 = yes, 1 = no')
+    .argument('<key>', 'the license key')
+    .option('--account <account>', 'id or slug of the account; needed for a key that the vendor chose')
+    .option('--fingerprint <fingerprint>', 'the machine that asks; may be given several times', collect)
+    .option('--product <product>', 'id or code of the product that asks')
+    .option('--version <version>', 'version of the software that asks')
+    .option('--entitlement <code>', 'an entitlement that the license must have; may be given several times', collect)
+    .action(perform(async (key: string, options: ValidateOptions) => (await import('./licenses.js')).validateLicense(key, options)));
+}
+
+function addDatabase(database: Command): void {
+  command(database, 'migrate', 'bring the schema up to date').action(perform(async () => (await import('./database.js')).migrate()));
+  command(database, 'status', 'list migrations by state. Exit code 1 when one is pending or failed').action(
+    perform(async () => (await import('./database.js')).status()),
+  );
+}
+
+function command(group: Command, name: string, description: string): Command {
+  return group.command(name).description(description).option('--json', 'print one JSON document');
+}
+
+function tenantCommand(group: Command, name: string, description: string): Command {
+  return command(group, name, description)
+    .requiredOption('--account <account>', 'slug or id of the account')
+    .addOption(new Option('--environment <environment>', 'which of its environments').choices(['live', 'test']).makeOptionMandatory());
+}
+
+/** Empty items stay, and are refused as scopes: `--scopes "$UNSET"` must not become full access. */
+function commaList(text: string): string[] {
+  return text.split(',').map((item) => item.trim());
+}
+
+function collect(value: string, earlier: string[] = []): string[] {
+  return [...earlier, value];
+}
+
+/** The action of a command: print what the work answers, or why it was not done. */
+function perform(work: (...given: never[]) => Promise<Outcome>) {
+  return async (...given: unknown[]): Promise<void> => {
+    // Commander adds the command itself after its arguments and options.
+    const json = (given.at(-1) as Command).opts().json === true;
+    try {
+      print(await work(...(given.slice(0, -1) as never[])), json);
+    } catch (error) {
+      (await import('./failure.js')).reportFailure(error, json);
+    }
+  };
+}
+
+try {
+  await createProgram().parseAsync();
+} catch (error) {
+  // Commander has said already what is wrong; help and version end this way too.
+  if (!(error instanceof CommanderError)) throw error;
+  process.exitCode = error.exitCode === 0 ? 0 : USAGE;
+}

@@ -1,0 +1,71 @@
+import { existsSync } from 'node:fs';
+import { type Config, ConfigError, loadConfig } from './config.js';
+import { EmbeddedPostgres, EmbeddedPostgresError } from './embedded-postgres.js';
+import { embeddedMasterKey, MasterKey } from './master-key.js';
+import { DatabaseNotUsable } from './migrate.js';
+
+/** The way from the environment to a database, which the server and the command line have in common. */
+
+/** A database to connect to, and the key that its secrets are kept with. */
+export interface OpenDatabase {
+  url: string;
+  masterKey: MasterKey;
+  /** Whether it is the embedded one. */
+  embedded: boolean;
+  /** After the last connection has ended: stops what was started for this process. */
+  close: () => Promise<void>;
+}
+
+/**
+ * The settings of this process: its environment, and `.env` where that says nothing.
+ * @throws ConfigError
+ */
+export function readConfig(): Config {
+  if (existsSync('.env')) process.loadEnvFile('.env');
+  return loadConfig(process.env);
+}
+
+/**
+ * The database of the settings; the embedded one is started, and held for this process alone.
+ * @throws EmbeddedPostgresError
+ */
+export async function openDatabase(config: Config): Promise<OpenDatabase> {
+  const masterKey = await masterKeyOf(config);
+  if (config.databaseUrl !== undefined) return { url: config.databaseUrl, masterKey, embedded: false, close: () => Promise.resolve() };
+  const server = await EmbeddedPostgres.start(config.dataDir);
+  return { url: server.url, masterKey, embedded: true, close: () => server.stop() };
+}
+
+/**
+ * The same for a short visit: an embedded database that another process runs is used beside it and left running.
+ * @throws EmbeddedPostgresError
+ */
+export async function visitDatabase(config: Config): Promise<OpenDatabase> {
+  if (config.databaseUrl !== undefined) return openDatabase(config);
+  const running = await attach(config);
+  if (running !== null) return running;
+  try {
+    return await openDatabase(config);
+  } catch (error) {
+    // Another process may have been quicker to start it.
+    const startedMeanwhile = await attach(config);
+    if (startedMeanwhile === null) throw error;
+    return startedMeanwhile;
+  }
+}
+
+/** What the operator can mend, a line for each; null for a fault of the program. */
+export function operatorProblems(error: unknown): string[] | null {
+  if (error instanceof ConfigError) return error.problems;
+  return error instanceof EmbeddedPostgresError || error instanceof DatabaseNotUsable ? [error.message] : null;
+}
+
+async function attach(config: Config): Promise<OpenDatabase | null> {
+  const running = await EmbeddedPostgres.attach(config.dataDir);
+  if (running === null) return null;
+  return { url: running.url, masterKey: await masterKeyOf(config), embedded: true, close: () => Promise.resolve() };
+}
+
+async function masterKeyOf(config: Config): Promise<MasterKey> {
+  return new MasterKey(config.masterKey ?? (await embeddedMasterKey(config.dataDir)));
+}

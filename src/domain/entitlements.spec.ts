@@ -1,0 +1,39 @@
+import { describe, expect, it } from '@jest/globals';
+import { entitlementsInForce, type Entitlement } from './entitlements.js';
+
+const now = new Date('2026-06-15T12:00:00.000Z');
+const soon = new Date(now.getTime() + 1);
+const entitlement = (code: string, expiresAt: Date | null = null, quantity: number | null = null): Entitlement => ({
+  code,
+  expiresAt,
+  quantity,
+});
+
+describe('the entitlements in force', () => {
+  it.each<{ what: string; inherited: string[]; own: Entitlement[]; inForce: Entitlement[] }>([
+    { what: 'none', inherited: [], own: [], inForce: [] },
+    { what: 'inherited: without an end', inherited: ['pro'], own: [], inForce: [entitlement('pro')] },
+    { what: 'own: with its end and quantity', inherited: [], own: [entitlement('pro', soon, 3)], inForce: [entitlement('pro', soon, 3)] },
+    { what: 'own that ends now: gone', inherited: [], own: [entitlement('pro', now)], inForce: [] },
+    {
+      what: 'own beside inherited: its own wins',
+      inherited: ['pro'],
+      own: [entitlement('pro', soon, 3)],
+      inForce: [entitlement('pro', soon, 3)],
+    },
+    {
+      what: 'own that has ended beside inherited: the inherited one stays',
+      inherited: ['pro'],
+      own: [entitlement('pro', now, 3)],
+      inForce: [entitlement('pro')],
+    },
+    {
+      what: 'sorted by code',
+      inherited: ['sync', 'export'],
+      own: [entitlement('pro'), entitlement('api')],
+      inForce: [entitlement('api'), entitlement('export'), entitlement('pro'), entitlement('sync')],
+    },
+  ])('$what', ({ inherited, own, inForce }) => {
+    expect(entitlementsInForce(inherited, own, now)).toEqual(inForce);
+  });
+});

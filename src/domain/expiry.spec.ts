@@ -1,0 +1,167 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { DAY_MS, clockStartedBy, expiryState, explicitTerm, firstTerm, initialTerm, renewedExpiry, termOf } from './expiry.js';
+import { expirationBases, policyFromTemplate, type PolicyRequest, type RenewalBasis } from './policy.js';
+
+const policy = (request: PolicyRequest = {}) => policyFromTemplate(request);
+const date = (text: string): Date => new Date(text);
+const now = date('2026-06-15T12:00:00.000Z');
+const fromNow = (milliseconds: number): Date => new Date(now.getTime() + milliseconds);
+
+describe('the term', () => {
+  it.each<{ what: string; request: PolicyRequest; term: unknown }>([
+    { what: 'none: perpetual', request: {}, term: null },
+    { what: 'days', request: { durationDays: 30 }, term: { days: 30 } },
+    { what: 'calendar months', request: { durationCalendarMonths: 3 }, term: { calendarMonths: 3 } },
+    { what: "a trial's own", request: { isTrial: true, trialDurationDays: 14, durationDays: 30 }, term: { days: 14 } },
+    { what: 'a trial without its own', request: { isTrial: true, durationDays: 30 }, term: { days: 30 } },
+    { what: 'a perpetual trial', request: { isTrial: true }, term: null },
+    { what: 'trial days of what is no trial', request: { trialDurationDays: 14, durationDays: 30 }, term: { days: 30 } },
+  ])('$what', ({ request, term }) => {
+    expect(termOf(policy(request))).toEqual(term);
+  });
+
+  it('has days of 86,400 seconds exactly', () => {
+    const expiresAt = date('2026-03-29T00:30:00.000Z');
+    expect(firstTerm(policy({ durationDays: 365 }), expiresAt)?.expiresAt.getTime()).toBe(expiresAt.getTime() + 365 * 86_400_000);
+  });
+
+  it.each([
+    ['2026-01-31T10:00:00.000Z', 1, '2026-02-28T10:00:00.000Z'],
+    ['2028-01-31T10:00:00.000Z', 1, '2028-02-29T10:00:00.000Z'],
+    ['2026-08-31T23:59:59.999Z', 1, '2026-09-30T23:59:59.999Z'],
+    ['2026-12-15T00:00:00.000Z', 1, '2027-01-15T00:00:00.000Z'],
+    ['2028-02-29T00:00:00.000Z', 12, '2029-02-28T00:00:00.000Z'],
+    ['2026-11-30T00:00:00.000Z', 27, '2029-02-28T00:00:00.000Z'],
+  ])('from %s, %d calendar months end at %s', (startedAt, durationCalendarMonths, expiresAt) => {
+    const term = firstTerm(policy({ durationCalendarMonths }), date(startedAt));
+    expect(term).toEqual({ expiresAt: date(expiresAt), termAnchorAt: date(startedAt) });
+  });
+});
+
+describe('the beginning', () => {
+  const running = { expiresAt: fromNow(30 * DAY_MS), termAnchorAt: now, clockPending: false };
+  const waiting = { expiresAt: null, termAnchorAt: null, clockPending: true };
+  const perpetual = { expiresAt: null, termAnchorAt: null, clockPending: false };
+
+  it.each(expirationBases)('%s: the clock starts at creation, or waits', (expirationBasis) => {
+    const term = initialTerm(undefined, policy({ durationDays: 30, expirationBasis }), now);
+    expect(term).toEqual(expirationBasis === 'FROM_CREATION' ? running : waiting);
+  });
+
+  it('an expiry said by the vendor, or that there is none, wins over policy and basis', () => {
+    const explicit = date('2030-01-01T00:00:00.000Z');
+    for (const expirationBasis of expirationBases) {
+      const rules = policy({ durationDays: 30, expirationBasis });
+      expect(initialTerm(explicit, rules, now)).toEqual({ expiresAt: explicit, termAnchorAt: explicit, clockPending: false });
+      expect(initialTerm(null, rules, now)).toEqual(perpetual);
+    }
+    expect(explicitTerm(explicit)).toEqual({ expiresAt: explicit, termAnchorAt: explicit, clockPending: false });
+  });
+
+  it('without a term there is no expiry', () => {
+    expect(initialTerm(undefined, policy(), now)).toEqual(perpetual);
+    expect(clockStartedBy('FROM_FIRST_USE', waiting, policy({ expirationBasis: 'FROM_FIRST_USE' }), now)).toEqual(perpetual);
+  });
+
+  it.each(expirationBases.flatMap((basis) => expirationBases.map((event) => ({ basis, event }))))(
+    'a license that waits for $basis, at $event',
+    ({ basis, event }) => {
+      const rules = policy({ durationDays: 30, expirationBasis: basis });
+      expect(clockStartedBy(event, { clockPending: true }, rules, now)).toEqual(event === basis ? running : null);
+    },
+  );
+
+  it('the clock starts once', () => {
+    const rules = policy({ durationDays: 30, expirationBasis: 'FROM_FIRST_VALIDATION' });
+    expect(clockStartedBy('FROM_FIRST_VALIDATION', { clockPending: false }, rules, now)).toBeNull();
+  });
+});
+
+describe('the state', () => {
+  it.each<[string, number | null, number, string]>([
+    ['no expiry', null, 5, 'perpetual'],
+    ['a millisecond before expiry', 1, 0, 'running'],
+    ['at expiry', 0, 0, 'expired'],
+    ['at expiry, with grace', 0, 2, 'grace'],
+    ['the last millisecond of grace', 1 - 2 * DAY_MS, 2, 'grace'],
+    ['the end of grace', -2 * DAY_MS, 2, 'expired'],
+  ])('%s', (_what, expiresIn, gracePeriodDays, state) => {
+    const expiresAt = expiresIn === null ? null : fromNow(expiresIn);
+    expect(expiryState({ expiresAt }, policy({ gracePeriodDays }), now)).toBe(state);
+  });
+});
+
+describe('renewal', () => {
+  const ahead = fromNow(5 * DAY_MS);
+  const past = fromNow(-5 * DAY_MS);
+  const daysOn = (from: Date): Date => new Date(from.getTime() + 30 * DAY_MS);
+
+  it.each<{ basis: RenewalBasis; what: string; expiresAt: Date; from: Date }>([
+    { basis: 'FROM_EXPIRY', what: 'running', expiresAt: ahead, from: ahead },
+    { basis: 'FROM_EXPIRY', what: 'expired', expiresAt: past, from: past },
+    { basis: 'FROM_NOW', what: 'running', expiresAt: ahead, from: now },
+    { basis: 'FROM_NOW', what: 'expired', expiresAt: past, from: now },
+    { basis: 'FROM_NOW_IF_EXPIRED', what: 'running', expiresAt: ahead, from: ahead },
+    { basis: 'FROM_NOW_IF_EXPIRED', what: 'expiring in a millisecond', expiresAt: fromNow(1), from: fromNow(1) },
+    { basis: 'FROM_NOW_IF_EXPIRED', what: 'expired', expiresAt: past, from: now },
+  ])('$basis, $what', ({ basis, expiresAt, from }) => {
+    const renewed = renewedExpiry({ expiresAt, termAnchorAt: null }, policy({ durationDays: 30, renewalBasis: basis }), now);
+    expect(renewed.expiresAt).toEqual(daysOn(from));
+  });
+
+  it('at the very moment of expiry the license counts as expired', () => {
+    // A month's renewal tells the two bases apart here: from the anchor's day, or from now's.
+    const rules = policy({ durationCalendarMonths: 1, renewalBasis: 'FROM_NOW_IF_EXPIRED' });
+    const expiresAt = date('2026-02-28T00:00:00.000Z');
+    const renewed = renewedExpiry({ expiresAt, termAnchorAt: date('2026-01-31T00:00:00.000Z') }, rules, expiresAt);
+    expect(renewed).toEqual({ expiresAt: date('2026-03-28T00:00:00.000Z'), termAnchorAt: expiresAt });
+  });
+
+  it('keeps the day of the anchor across short months: 31 Jan, 28 Feb, 31 Mar, 30 Apr', () => {
+    const rules = policy({ durationCalendarMonths: 1 });
+    let term = firstTerm(rules, date('2026-01-31T08:00:00.000Z'))!;
+    const ends = [term.expiresAt];
+    for (let count = 0; count < 2; count += 1) {
+      term = renewedExpiry(term, rules, now);
+      ends.push(term.expiresAt);
+    }
+    expect(ends.map((end) => end.toISOString().slice(0, 10))).toEqual(['2026-02-28', '2026-03-31', '2026-04-30']);
+  });
+
+  it('from now anchors anew; of an expiry set by hand the day is that of the expiry', () => {
+    const license = { expiresAt: date('2026-02-28T00:00:00.000Z'), termAnchorAt: date('2026-01-31T00:00:00.000Z') };
+    const fromNowRules = policy({ durationCalendarMonths: 1, renewalBasis: 'FROM_NOW' });
+    expect(renewedExpiry(license, fromNowRules, now)).toEqual({ expiresAt: date('2026-07-15T12:00:00.000Z'), termAnchorAt: now });
+    const byHand = explicitTerm(license.expiresAt);
+    expect(renewedExpiry(byHand, policy({ durationCalendarMonths: 1 }), now).expiresAt).toEqual(date('2026-03-28T00:00:00.000Z'));
+  });
+
+  it('FROM_EXPIRY never drifts off the day of the anchor, except where a month is too short for it', () => {
+    const anchors = fc.date({ min: date('2000-01-01T00:00:00.000Z'), max: date('2100-01-01T00:00:00.000Z'), noInvalidDate: true });
+    fc.assert(
+      fc.property(anchors, fc.integer({ min: 1, max: 24 }), fc.integer({ min: 1, max: 40 }), (anchor, months, renewals) => {
+        const rules = policy({ durationCalendarMonths: months });
+        let term = firstTerm(rules, anchor)!;
+        for (let count = 0; count < renewals; count += 1) term = renewedExpiry(term, rules, now);
+        const { expiresAt, termAnchorAt } = term;
+        // Day 0 of the following month is the last of this one.
+        const monthsOn = anchor.getUTCMonth() + months * (renewals + 1);
+        const lastDay = new Date(Date.UTC(anchor.getUTCFullYear(), monthsOn + 1, 0));
+        expect(termAnchorAt).toEqual(anchor);
+        expect(expiresAt.toISOString().slice(0, 7)).toBe(lastDay.toISOString().slice(0, 7));
+        expect(expiresAt.getUTCDate()).toBe(Math.min(anchor.getUTCDate(), lastDay.getUTCDate()));
+        expect(expiresAt.getTime() % DAY_MS).toBe(anchor.getTime() % DAY_MS);
+      }),
+    );
+  });
+
+  it.each<{ what: string; expiresAt: Date | null; request: PolicyRequest }>([
+    { what: 'a perpetual license, or one whose clock has not started', expiresAt: null, request: { durationDays: 30 } },
+    { what: 'a policy without a duration', expiresAt: now, request: {} },
+    { what: 'a term that ends after the year 9999', expiresAt: date('9999-12-15T00:00:00.000Z'), request: { durationDays: 30 } },
+  ])('$what is NOT_RENEWABLE', ({ expiresAt, request }) => {
+    const renew = () => renewedExpiry({ expiresAt, termAnchorAt: expiresAt }, policy(request), now);
+    expect(renew).toThrow(expect.objectContaining({ code: 'NOT_RENEWABLE', status: 422 }));
+  });
+});

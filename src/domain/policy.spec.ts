@@ -1,0 +1,145 @@
+import { describe, expect, it } from '@jest/globals';
+import {
+  changedPolicy,
+  policyFromTemplate,
+  policyIssues,
+  policyRuleNames,
+  rulesOf,
+  type PolicyRequest,
+  type PolicyRules,
+} from './policy.js';
+
+/** resources.md, "Policies", column "default". */
+const contractDefaults: PolicyRules = {
+  template: 'custom',
+  durationDays: null,
+  durationCalendarMonths: null,
+  expirationStrategy: 'RESTRICT_ACCESS',
+  expirationBasis: 'FROM_CREATION',
+  renewalBasis: 'FROM_EXPIRY',
+  transferStrategy: 'KEEP_EXPIRY',
+  gracePeriodDays: 0,
+  isTrial: false,
+  trialDurationDays: null,
+  maxMachines: 1,
+  maxUses: null,
+  maxCores: null,
+  maxMemoryMb: null,
+  maxDiskMb: null,
+  maxProcesses: null,
+  overageStrategy: 'NO_OVERAGE',
+  floating: false,
+  leasingStrategy: 'PER_LICENSE',
+  requireFingerprint: true,
+  fingerprintUniqueness: 'PER_LICENSE',
+  fingerprintMatching: 'ANY',
+  requireHeartbeat: false,
+  heartbeatIntervalMinutes: 60,
+  heartbeatBasis: 'FROM_ACTIVATION',
+  heartbeatCullStrategy: 'DEACTIVATE_DEAD',
+  heartbeatResurrectionMinutes: 0,
+  requireCheckIn: false,
+  checkInIntervalDays: null,
+  allowMachineTransfer: false,
+  offlineAllowed: true,
+  offlineMaxDays: 14,
+  requiredScopes: [],
+  authentication: 'BOTH',
+};
+
+describe('a new policy', () => {
+  it.each<PolicyRequest>([{}, { template: 'custom' }])('of %p has the defaults', (request) => {
+    expect(policyFromTemplate(request)).toEqual(contractDefaults);
+    expect(policyRuleNames).toEqual(Object.keys(contractDefaults));
+  });
+
+  it.each<Partial<PolicyRules>>([
+    { template: 'desktop_app', maxMachines: 2, requireFingerprint: true, offlineAllowed: true, offlineMaxDays: 14 },
+    { template: 'cli_tool', maxMachines: 3, requireFingerprint: true, offlineAllowed: true, offlineMaxDays: 7 },
+    {
+      template: 'saas',
+      maxMachines: null,
+      requireFingerprint: false,
+      offlineAllowed: false,
+      floating: true,
+      requireHeartbeat: true,
+      heartbeatIntervalMinutes: 1440,
+      durationDays: 30,
+    },
+    { template: 'trial', maxMachines: 1, requireFingerprint: true, offlineAllowed: false, isTrial: true, trialDurationDays: 14 },
+  ])('of template $template differs from the defaults in what the template says, and breaks no rule', (template) => {
+    const request: PolicyRequest = { template: template.template };
+    const rules = policyFromTemplate(request);
+    expect(rules).toEqual({ ...contractDefaults, ...template });
+    expect(policyIssues(request, rules)).toEqual([]);
+  });
+
+  it('takes what is given over the template, null included; undefined is not given', () => {
+    const rules = policyFromTemplate({ template: 'saas', durationDays: null, maxMachines: 5, floating: undefined });
+    expect(rules).toMatchObject({ durationDays: null, maxMachines: 5, floating: true, requireHeartbeat: true });
+  });
+});
+
+describe('a changed policy', () => {
+  it('keeps what is absent, and takes null', () => {
+    const before = policyFromTemplate({ template: 'saas', maxUses: 7 });
+    const after = changedPolicy(before, { durationDays: null, floating: false, maxUses: undefined });
+    expect(after).toEqual({ ...before, durationDays: null, floating: false });
+  });
+
+  it('takes rules only, out of whatever is sent', () => {
+    expect(rulesOf({ name: 'Pro', productId: 'x', allowUnlimitedActivations: true, maxUses: 0, floating: undefined })).toEqual({
+      maxUses: 0,
+    });
+  });
+});
+
+describe('the rules taken together', () => {
+  it.each<{ what: string; request: PolicyRequest; paths: string[] }>([
+    { what: 'no limit by a slip', request: { maxMachines: null }, paths: ['maxMachines'] },
+    { what: 'no limit, flag false', request: { maxMachines: null, allowUnlimitedActivations: false }, paths: ['maxMachines'] },
+    { what: 'no limit on purpose', request: { maxMachines: null, allowUnlimitedActivations: true }, paths: [] },
+    { what: 'two durations', request: { durationDays: 30, durationCalendarMonths: 1 }, paths: ['durationCalendarMonths'] },
+    { what: 'days', request: { durationDays: 30 }, paths: [] },
+    { what: 'months', request: { durationCalendarMonths: 1 }, paths: [] },
+    { what: 'grace before REVOKE', request: { gracePeriodDays: 1, expirationStrategy: 'REVOKE' }, paths: ['gracePeriodDays'] },
+    { what: 'REVOKE without grace', request: { gracePeriodDays: 0, expirationStrategy: 'REVOKE' }, paths: [] },
+    { what: 'grace before ALLOW_ACCESS', request: { gracePeriodDays: 1, expirationStrategy: 'ALLOW_ACCESS' }, paths: [] },
+    { what: 'check-in without interval', request: { requireCheckIn: true }, paths: ['checkInIntervalDays'] },
+    { what: 'check-in', request: { requireCheckIn: true, checkInIntervalDays: 7 }, paths: [] },
+    {
+      what: 'resurrection for ever of what is culled',
+      request: { heartbeatResurrectionMinutes: null },
+      paths: ['heartbeatResurrectionMinutes'],
+    },
+    {
+      what: 'resurrection for ever',
+      request: { heartbeatResurrectionMinutes: null, heartbeatCullStrategy: 'KEEP_DEAD' },
+      paths: [],
+    },
+    {
+      what: 'everything at once',
+      request: {
+        maxMachines: null,
+        durationDays: 30,
+        durationCalendarMonths: 1,
+        gracePeriodDays: 1,
+        expirationStrategy: 'REVOKE',
+        requireCheckIn: true,
+        heartbeatResurrectionMinutes: null,
+      },
+      paths: ['maxMachines', 'durationCalendarMonths', 'gracePeriodDays', 'checkInIntervalDays', 'heartbeatResurrectionMinutes'],
+    },
+  ])('$what: refused at $paths', ({ request, paths }) => {
+    expect(policyIssues(request, policyFromTemplate(request)).map(({ path }) => path)).toEqual(paths);
+  });
+
+  it('are judged after the change: half of a conflict may be there already, and no limit needs the flag only where it is set', () => {
+    const months = policyFromTemplate({ durationCalendarMonths: 1 });
+    const toDays: PolicyRequest = { durationDays: 30 };
+    expect(policyIssues(toDays, changedPolicy(months, toDays)).map(({ path }) => path)).toEqual(['durationCalendarMonths']);
+    const unlimited = policyFromTemplate({ template: 'saas' });
+    const unrelated: PolicyRequest = { maxUses: 5 };
+    expect(policyIssues(unrelated, changedPolicy(unlimited, unrelated))).toEqual([]);
+  });
+});

@@ -1,0 +1,594 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { DAY_MS } from './expiry.js';
+import { policyFromTemplate, type FingerprintMatching, type OverageStrategy, type PolicyRules } from './policy.js';
+import {
+  judge,
+  nextCheckInAt,
+  notFoundVerdict,
+  rules,
+  validationMessages,
+  type Facts,
+  type ValidationCode,
+  type ValidationLicense,
+  type ValidationMachine,
+  type ValidationRequest,
+} from './validation.js';
+
+const now = new Date('2026-06-15T12:00:00.000Z');
+const MINUTE_MS = 60_000;
+const fromNow = (milliseconds: number): Date => new Date(now.getTime() + milliseconds);
+
+const machine = (fingerprint: string, lastHeartbeatAt: Date | null = fromNow(-5 * MINUTE_MS)): ValidationMachine => ({
+  id: `id of ${fingerprint}`,
+  fingerprint,
+  activatedAt: fromNow(-3 * DAY_MS),
+  lastHeartbeatAt,
+});
+
+/** Every rule applies, and every rule passes; each row of the tables changes one thing. */
+const sound: Facts = {
+  environment: 'live',
+  accountId: 'account',
+  environmentId: 'environment',
+  now,
+  policy: {
+    ...policyFromTemplate({}),
+    maxMachines: 2,
+    maxCores: 8,
+    maxMemoryMb: 16_000,
+    maxDiskMb: 500_000,
+    maxUses: 5,
+    requiredScopes: ['product', 'version'],
+    fingerprintMatching: 'ALL',
+    requireHeartbeat: true,
+    requireCheckIn: true,
+    checkInIntervalDays: 7,
+  },
+  license: {
+    id: 'license',
+    name: null,
+    productId: 'product',
+    policyId: 'policy',
+    userEmail: 'ada@example.com',
+    userName: null,
+    startsAt: fromNow(-10 * DAY_MS),
+    createdAt: fromNow(-20 * DAY_MS),
+    expiresAt: fromNow(30 * DAY_MS),
+    clockPending: false,
+    lastCheckInAt: fromNow(-DAY_MS),
+    firstValidatedAt: null,
+    lastValidatedAt: null,
+    suspendedAt: null,
+    bannedAt: null,
+    revokedAt: null,
+    allowedVersions: '>=1.0.0',
+    usesCount: 4,
+    machineCount: 2,
+    coresTotal: 8,
+    memoryMbTotal: 16_000,
+    diskMbTotal: 500_000,
+    maxMachinesOverride: null,
+    maxCoresOverride: null,
+    maxMemoryMbOverride: null,
+    maxDiskMbOverride: null,
+    maxUsesOverride: null,
+    metadata: {},
+  },
+  productCode: 'EDITOR',
+  inheritedEntitlements: ['pro'],
+  ownEntitlements: [],
+  machines: [machine('first'), machine('second')],
+  request: {
+    fingerprints: ['first', 'second'],
+    entitlements: ['pro'],
+    product: 'editor',
+    policy: 'policy',
+    version: '2.0.0',
+    userEmail: 'ada@example.com',
+    increment: 1,
+  },
+};
+
+interface Change extends Partial<Omit<Facts, 'license' | 'policy' | 'request'>> {
+  license?: Partial<ValidationLicense>;
+  policy?: Partial<PolicyRules>;
+  request?: Partial<ValidationRequest>;
+}
+
+function factsWith(...changes: Change[]): Facts {
+  return changes.reduce<Facts>(
+    (facts, change) => ({
+      ...facts,
+      ...change,
+      license: { ...facts.license, ...change.license },
+      policy: { ...facts.policy, ...change.policy },
+      request: { ...facts.request, ...change.request },
+    }),
+    sound,
+  );
+}
+
+function outcomeOf(rule: string, ...changes: Change[]): string {
+  const outcome = rules.find(({ name }) => name === rule)!.judge(factsWith(...changes));
+  return 'code' in outcome ? `${outcome.kind} ${outcome.code}` : outcome.kind;
+}
+
+/** The codes of all failing rules: what a verdict would hide behind its first. */
+const failuresOf = (facts: Facts): ValidationCode[] =>
+  rules.flatMap((rule) => {
+    const outcome = rule.judge(facts);
+    return outcome.kind === 'fail' ? [outcome.code] : [];
+  });
+
+interface Row {
+  rule: string;
+  code: ValidationCode;
+  /** Makes this rule fail, and no other. */
+  fails: Change;
+  /** Takes away what the rule looks at; absent where it always applies. */
+  skips?: Change[];
+}
+
+/** validation.md, "The decision", rules 2 to 20 in its order; rule 1 is `notFoundVerdict`. */
+const decisionTable: Row[] = [
+  { rule: 'is not banned', code: 'BANNED', fails: { license: { bannedAt: now } } },
+  { rule: 'is not revoked', code: 'REVOKED', fails: { license: { revokedAt: now } } },
+  { rule: 'is not suspended', code: 'SUSPENDED', fails: { license: { suspendedAt: now } } },
+  {
+    rule: 'has started',
+    code: 'NOT_STARTED',
+    fails: { license: { startsAt: fromNow(1) } },
+    skips: [{ license: { startsAt: null } }],
+  },
+  {
+    rule: 'required scopes are sent',
+    code: 'SCOPE_REQUIRED',
+    fails: { request: { version: undefined } },
+    skips: [{ policy: { requiredScopes: [] } }],
+  },
+  {
+    rule: 'is for the product',
+    code: 'PRODUCT_MISMATCH',
+    fails: { productCode: 'VIEWER' },
+    skips: [{ policy: { requiredScopes: [] }, request: { product: undefined } }],
+  },
+  {
+    rule: 'follows the policy',
+    code: 'POLICY_MISMATCH',
+    fails: { license: { policyId: 'another' } },
+    skips: [{ request: { policy: undefined } }],
+  },
+  {
+    rule: 'belongs to the user',
+    code: 'USER_MISMATCH',
+    fails: { license: { userEmail: 'grace@example.com' } },
+    skips: [{ request: { userEmail: undefined } }],
+  },
+  {
+    rule: 'covers the version',
+    code: 'VERSION_NOT_ALLOWED',
+    fails: { license: { allowedVersions: '^1.0.0' } },
+    skips: [{ license: { allowedVersions: null } }, { policy: { requiredScopes: [] }, request: { version: undefined } }],
+  },
+  {
+    rule: 'has not expired',
+    code: 'EXPIRED',
+    fails: { license: { expiresAt: now } },
+    skips: [{ license: { expiresAt: null } }],
+  },
+  {
+    rule: 'has checked in',
+    code: 'CHECK_IN_OVERDUE',
+    fails: { license: { lastCheckInAt: fromNow(-7 * DAY_MS) } },
+    skips: [{ policy: { requireCheckIn: false } }],
+  },
+  {
+    rule: 'fingerprint is given',
+    code: 'FINGERPRINT_REQUIRED',
+    fails: { request: { fingerprints: [] }, machines: [] },
+    skips: [{ policy: { requireFingerprint: false } }],
+  },
+  {
+    rule: 'fingerprint is active',
+    code: 'FINGERPRINT_NOT_FOUND',
+    fails: { machines: [machine('first')] },
+    skips: [{ policy: { requireFingerprint: false }, request: { fingerprints: [] }, machines: [] }],
+  },
+  {
+    rule: 'machine is alive',
+    code: 'HEARTBEAT_DEAD',
+    fails: { policy: { heartbeatIntervalMinutes: 5 } },
+    skips: [
+      { policy: { requireHeartbeat: false }, machines: [machine('first', null), machine('second', null)] },
+      { policy: { requireFingerprint: false }, request: { fingerprints: [] }, machines: [] },
+    ],
+  },
+  {
+    rule: 'stays within its machines',
+    code: 'MACHINE_LIMIT_EXCEEDED',
+    fails: { license: { maxMachinesOverride: 1 } },
+    skips: [{ policy: { maxMachines: null } }],
+  },
+  {
+    rule: 'stays within its cores',
+    code: 'CORE_LIMIT_EXCEEDED',
+    fails: { license: { maxCoresOverride: 7 } },
+    skips: [{ policy: { maxCores: null } }],
+  },
+  {
+    rule: 'stays within its MiB of memory',
+    code: 'MEMORY_LIMIT_EXCEEDED',
+    fails: { license: { maxMemoryMbOverride: 15_999 } },
+    skips: [{ policy: { maxMemoryMb: null } }],
+  },
+  {
+    rule: 'stays within its MiB of disk',
+    code: 'DISK_LIMIT_EXCEEDED',
+    fails: { license: { maxDiskMbOverride: 499_999 } },
+    skips: [{ policy: { maxDiskMb: null } }],
+  },
+  {
+    rule: 'has the entitlements',
+    code: 'ENTITLEMENTS_MISSING',
+    fails: { inheritedEntitlements: [] },
+    skips: [{ request: { entitlements: [] } }],
+  },
+  { rule: 'has uses left', code: 'USES_EXCEEDED', fails: { license: { usesCount: 5 } }, skips: [{ policy: { maxUses: null } }] },
+];
+
+describe('the decision table', () => {
+  it('has a row for every rule, in the order of precedence', () => {
+    expect(rules.map(({ name }) => name)).toEqual(decisionTable.map(({ rule }) => rule));
+  });
+
+  it('answers VALID without warnings when every rule applies and passes', () => {
+    expect(rules.map((rule) => rule.judge(sound).kind)).toEqual(rules.map(() => 'pass'));
+    expect(judge(sound)).toEqual({ valid: true, code: 'VALID', message: 'The license is valid.', warnings: [] });
+  });
+
+  it.each(decisionTable)('$rule: else $code, and nothing else fails', ({ rule, code, fails }) => {
+    expect(outcomeOf(rule, fails)).toBe(`fail ${code}`);
+    expect(failuresOf(factsWith(fails))).toEqual([code]);
+    expect(judge(factsWith(fails))).toMatchObject({ valid: false, code, warnings: [] });
+  });
+
+  it.each(decisionTable.flatMap(({ rule, skips = [] }) => skips.map((skips) => ({ rule, skips }))))(
+    '$rule: skipped when there is nothing to hold against it',
+    ({ rule, skips }) => {
+      expect(outcomeOf(rule, skips)).toBe('skip');
+      expect(judge(factsWith(skips))).toMatchObject({ valid: true, code: 'VALID' });
+    },
+  );
+
+  it('answers NOT_FOUND where there is no license to judge', () => {
+    expect(notFoundVerdict).toEqual({ valid: false, code: 'NOT_FOUND', message: validationMessages.NOT_FOUND, warnings: [] });
+  });
+});
+
+describe('precedence', () => {
+  // Without a fingerprint no machine is missing or dead: FINGERPRINT_REQUIRED meets neither of the next two rules.
+  const lookAtFingerprints: ValidationCode[] = ['FINGERPRINT_NOT_FOUND', 'HEARTBEAT_DEAD'];
+  const neighbours = decisionTable.flatMap((earlier, index) => {
+    const candidates = decisionTable.slice(index + 1);
+    const later = candidates.find(({ code }) => earlier.code !== 'FINGERPRINT_REQUIRED' || !lookAtFingerprints.includes(code));
+    return later === undefined ? [] : [{ earlier, later }];
+  });
+
+  it.each(neighbours)('$earlier.code comes before $later.code', ({ earlier, later }) => {
+    const facts = factsWith(earlier.fails, later.fails);
+    expect(failuresOf(facts)).toEqual([earlier.code, later.code]);
+    expect(judge(facts)).toMatchObject({ valid: false, code: earlier.code, warnings: [] });
+  });
+
+  it('of any failures the earliest decides', () => {
+    fc.assert(
+      fc.property(fc.subarray(decisionTable, { minLength: 1 }), (failing) => {
+        expect(judge(factsWith(...failing.map(({ fails }) => fails))).code).toBe(failing[0]!.code);
+      }),
+    );
+  });
+});
+
+describe('warnings', () => {
+  const expiredButAllowed: Change = { policy: { expirationStrategy: 'ALLOW_ACCESS' }, license: { expiresAt: now } };
+  const inGrace: Change = { policy: { gracePeriodDays: 3 }, license: { expiresAt: now } };
+  const overage: Change = { policy: { overageStrategy: 'ALLOW_2X', maxMachines: 1, maxCores: 4 } };
+  const notice = (code: ValidationCode) => ({ code, message: validationMessages[code] });
+
+  it.each([
+    { what: 'expired under ALLOW_ACCESS', changes: [expiredButAllowed], codes: ['EXPIRED'] as const },
+    { what: 'in its grace period', changes: [inGrace], codes: ['IN_GRACE_PERIOD'] as const },
+    { what: 'over its limits', changes: [overage], codes: ['MACHINE_LIMIT_EXCEEDED', 'CORE_LIMIT_EXCEEDED'] as const },
+    { what: 'both', changes: [inGrace, overage], codes: ['IN_GRACE_PERIOD', 'MACHINE_LIMIT_EXCEEDED', 'CORE_LIMIT_EXCEEDED'] as const },
+  ])('$what: valid, the first warning is the code, and all are listed in order', ({ changes, codes }) => {
+    expect(judge(factsWith(...changes))).toEqual({ valid: true, ...notice(codes[0]), warnings: codes.map(notice) });
+  });
+
+  it('stand beside a failure, which decides even when it comes later', () => {
+    const verdict = judge(factsWith(inGrace, overage, { inheritedEntitlements: [] }));
+    expect(verdict).toMatchObject({ valid: false, code: 'ENTITLEMENTS_MISSING' });
+    expect(verdict.warnings.map(({ code }) => code)).toEqual(['IN_GRACE_PERIOD', 'MACHINE_LIMIT_EXCEEDED', 'CORE_LIMIT_EXCEEDED']);
+  });
+
+  it('of a tolerated overage never make an expired license valid', () => {
+    const verdict = judge(factsWith(overage, { license: { expiresAt: now } }));
+    expect(verdict).toMatchObject({ valid: false, code: 'EXPIRED' });
+    expect(verdict.warnings.map(({ code }) => code)).toEqual(['MACHINE_LIMIT_EXCEEDED', 'CORE_LIMIT_EXCEEDED']);
+  });
+});
+
+describe('time', () => {
+  it.each<{ what: string; change: Change; rule: string; outcome: string }>([
+    { what: 'starts now', rule: 'has started', change: { license: { startsAt: now } }, outcome: 'pass' },
+    { what: 'expires in a millisecond', rule: 'has not expired', change: { license: { expiresAt: fromNow(1) } }, outcome: 'pass' },
+    { what: 'expires now', rule: 'has not expired', change: { license: { expiresAt: now } }, outcome: 'fail EXPIRED' },
+    {
+      what: 'grace begins now',
+      rule: 'has not expired',
+      change: { license: { expiresAt: now }, policy: { gracePeriodDays: 1 } },
+      outcome: 'warn IN_GRACE_PERIOD',
+    },
+    {
+      what: 'last millisecond of grace',
+      rule: 'has not expired',
+      change: { license: { expiresAt: fromNow(1 - 2 * DAY_MS) }, policy: { gracePeriodDays: 2 } },
+      outcome: 'warn IN_GRACE_PERIOD',
+    },
+    {
+      what: 'grace ends now',
+      rule: 'has not expired',
+      change: { license: { expiresAt: fromNow(-2 * DAY_MS) }, policy: { gracePeriodDays: 2 } },
+      outcome: 'fail EXPIRED',
+    },
+    {
+      what: 'grace ends now under ALLOW_ACCESS',
+      rule: 'has not expired',
+      change: { license: { expiresAt: fromNow(-2 * DAY_MS) }, policy: { gracePeriodDays: 2, expirationStrategy: 'ALLOW_ACCESS' } },
+      outcome: 'warn EXPIRED',
+    },
+    {
+      what: 'grace comes before ALLOW_ACCESS',
+      rule: 'has not expired',
+      change: { license: { expiresAt: now }, policy: { gracePeriodDays: 2, expirationStrategy: 'ALLOW_ACCESS' } },
+      outcome: 'warn IN_GRACE_PERIOD',
+    },
+    {
+      what: 'expires now under REVOKE',
+      rule: 'is not revoked',
+      change: { license: { expiresAt: now }, policy: { expirationStrategy: 'REVOKE' } },
+      outcome: 'fail REVOKED',
+    },
+    {
+      what: 'runs on under REVOKE',
+      rule: 'is not revoked',
+      change: { license: { expiresAt: fromNow(1) }, policy: { expirationStrategy: 'REVOKE' } },
+      outcome: 'pass',
+    },
+    {
+      what: 'check-in due in a millisecond',
+      rule: 'has checked in',
+      change: { license: { lastCheckInAt: fromNow(1 - 7 * DAY_MS) } },
+      outcome: 'pass',
+    },
+    {
+      what: 'check-in due now',
+      rule: 'has checked in',
+      change: { license: { lastCheckInAt: fromNow(-7 * DAY_MS) } },
+      outcome: 'fail CHECK_IN_OVERDUE',
+    },
+  ])('$what: $outcome', ({ rule, change, outcome }) => {
+    expect(outcomeOf(rule, change)).toBe(outcome);
+  });
+
+  it('expired under REVOKE, the license is REVOKED rather than EXPIRED', () => {
+    expect(judge(factsWith({ license: { expiresAt: now }, policy: { expirationStrategy: 'REVOKE' } })).code).toBe('REVOKED');
+  });
+
+  it('the next check-in counts from the last, else from the start, else from creation; none is due where none is required', () => {
+    const due = (license: Partial<ValidationLicense>, policy: Partial<PolicyRules> = {}) =>
+      nextCheckInAt({ ...sound.license, ...license }, { ...sound.policy, ...policy })?.getTime();
+    const { lastCheckInAt, startsAt, createdAt } = sound.license;
+    expect(due({})).toBe(lastCheckInAt!.getTime() + 7 * DAY_MS);
+    expect(due({ lastCheckInAt: null })).toBe(startsAt!.getTime() + 7 * DAY_MS);
+    expect(due({ lastCheckInAt: null, startsAt: null })).toBe(createdAt.getTime() + 7 * DAY_MS);
+    expect(due({}, { requireCheckIn: false })).toBeUndefined();
+  });
+});
+
+describe('what the request says', () => {
+  it.each([
+    ['its id', 'product', 'pass'],
+    ['its code in another case', 'Editor', 'pass'],
+    ['another', 'viewer', 'fail PRODUCT_MISMATCH'],
+  ])('product: %s', (_what, product, outcome) => {
+    expect(outcomeOf('is for the product', { request: { product } })).toBe(outcome);
+  });
+
+  it.each([
+    ['its id', 'policy', 'pass'],
+    ['its id in another case', 'POLICY', 'pass'],
+    ['another', 'other', 'fail POLICY_MISMATCH'],
+  ])('policy: %s', (_what, policy, outcome) => {
+    expect(outcomeOf('follows the policy', { request: { policy } })).toBe(outcome);
+  });
+
+  it.each<[string | null, string, string]>([
+    ['ada@example.com', 'ADA@Example.com', 'pass'],
+    ['Ada@Example.com', 'ada@example.com', 'pass'],
+    ['ada@example.com', 'grace@example.com', 'fail USER_MISMATCH'],
+    [null, 'ada@example.com', 'fail USER_MISMATCH'],
+  ])('user: a license of %s, sent %s', (userEmail, sent, outcome) => {
+    expect(outcomeOf('belongs to the user', { license: { userEmail }, request: { userEmail: sent } })).toBe(outcome);
+  });
+
+  it.each([
+    ['>=1.0.0 <3.0.0', '2.4.1', 'pass'],
+    ['^1.0.0', '2.0.0', 'fail VERSION_NOT_ALLOWED'],
+    ['>=1', '2.0.0-beta.1', 'pass'],
+    ['^1.0.0', '2.0.0-beta.1', 'fail VERSION_NOT_ALLOWED'],
+  ])('version: %s and %s', (allowedVersions, version, outcome) => {
+    expect(outcomeOf('covers the version', { license: { allowedVersions }, request: { version } })).toBe(outcome);
+  });
+
+  it('each of the required scopes counts as sent by its own field alone, and the message names the missing one', () => {
+    const nothing: ValidationRequest = { fingerprints: [], entitlements: [] };
+    const sends = { product: { product: 'x' }, policy: { policy: 'x' }, fingerprint: { fingerprints: ['x'] }, user: { userEmail: 'x' } };
+    for (const [scope, sent] of Object.entries({ ...sends, version: { version: '1.0.0' } })) {
+      const policy = { ...sound.policy, requiredScopes: [scope] as PolicyRules['requiredScopes'], requireFingerprint: false };
+      const judgedWith = (request: Partial<ValidationRequest>) => judge({ ...sound, policy, request: { ...nothing, ...request } });
+      expect(judgedWith({})).toMatchObject({ code: 'SCOPE_REQUIRED', message: expect.stringContaining(scope) });
+      expect(judgedWith(sent).code).not.toBe('SCOPE_REQUIRED');
+    }
+  });
+});
+
+describe('fingerprints', () => {
+  it.each<[FingerprintMatching, number, number, boolean]>([
+    ['ANY', 3, 0, false],
+    ['ANY', 3, 1, true],
+    ['TWO', 1, 0, false],
+    ['TWO', 1, 1, true],
+    ['TWO', 2, 1, false],
+    ['TWO', 5, 1, false],
+    ['TWO', 5, 2, true],
+    ['MOST', 1, 0, false],
+    ['MOST', 1, 1, true],
+    ['MOST', 2, 1, true],
+    ['MOST', 3, 1, false],
+    ['MOST', 3, 2, true],
+    ['MOST', 4, 1, false],
+    ['MOST', 4, 2, true],
+    ['ALL', 1, 1, true],
+    ['ALL', 3, 2, false],
+    ['ALL', 3, 3, true],
+  ])('%s: of %d sent, %d active: passes %s', (fingerprintMatching, sent, active, passes) => {
+    const fingerprints = Array.from({ length: sent }, (_, index) => String(index));
+    const change = { policy: { fingerprintMatching }, request: { fingerprints } };
+    const machines = fingerprints.slice(0, active).map((fingerprint) => machine(fingerprint));
+    expect(outcomeOf('fingerprint is active', change, { machines })).toBe(passes ? 'pass' : 'fail FINGERPRINT_NOT_FOUND');
+    // The living are counted in the same way: the others of the matched machines are dead.
+    const dead = fingerprints.slice(active).map((fingerprint) => machine(fingerprint, fromNow(-DAY_MS)));
+    expect(outcomeOf('machine is alive', change, { machines: [...machines, ...dead] })).toBe(passes ? 'pass' : 'fail HEARTBEAT_DEAD');
+  });
+
+  it('of a license without machines are NOT_ACTIVATED, and only when one was sent', () => {
+    const none: Change = { license: { machineCount: 0 }, machines: [], policy: { requireFingerprint: false } };
+    expect(outcomeOf('fingerprint is active', none)).toBe('fail NOT_ACTIVATED');
+    expect(judge(factsWith(none)).code).toBe('NOT_ACTIVATED');
+    expect(judge(factsWith(none, { request: { fingerprints: [] } })).code).toBe('VALID');
+  });
+
+  it.each<{ what: string; beats: (Date | null)[]; policy?: Partial<PolicyRules>; outcome: string }>([
+    { what: 'beat within the interval', beats: [fromNow(1 - 60 * MINUTE_MS)], outcome: 'pass' },
+    { what: 'the interval ends now', beats: [fromNow(-60 * MINUTE_MS)], outcome: 'fail HEARTBEAT_DEAD' },
+    { what: 'never beat, counted from activation', beats: [null], outcome: 'fail HEARTBEAT_DEAD' },
+    { what: 'never beat, has to', beats: [null], policy: { heartbeatBasis: 'FROM_FIRST_BEAT' }, outcome: 'fail HEARTBEAT_REQUIRED' },
+    {
+      what: 'one dead, one never beat',
+      beats: [fromNow(-DAY_MS), null],
+      policy: { heartbeatBasis: 'FROM_FIRST_BEAT' },
+      outcome: 'fail HEARTBEAT_DEAD',
+    },
+  ])('heartbeat: $what: $outcome', ({ beats, policy = {}, outcome }) => {
+    const machines = beats.map((beat, index) => machine(String(index), beat));
+    const fingerprints = machines.map(({ fingerprint }) => fingerprint);
+    expect(outcomeOf('machine is alive', { machines, policy, request: { fingerprints } })).toBe(outcome);
+  });
+});
+
+describe('limits', () => {
+  const limits = [
+    { code: 'MACHINE_LIMIT_EXCEEDED', total: 'machineCount', max: 'maxMachines', override: 'maxMachinesOverride' },
+    { code: 'CORE_LIMIT_EXCEEDED', total: 'coresTotal', max: 'maxCores', override: 'maxCoresOverride' },
+    { code: 'MEMORY_LIMIT_EXCEEDED', total: 'memoryMbTotal', max: 'maxMemoryMb', override: 'maxMemoryMbOverride' },
+    { code: 'DISK_LIMIT_EXCEEDED', total: 'diskMbTotal', max: 'maxDiskMb', override: 'maxDiskMbOverride' },
+  ] as const;
+  const cases: { used: number; max: number | null; override?: number; overage: OverageStrategy; kind: 'pass' | 'warn' | 'fail' }[] = [
+    { used: 10, max: 10, overage: 'NO_OVERAGE', kind: 'pass' },
+    { used: 11, max: 10, overage: 'NO_OVERAGE', kind: 'fail' },
+    { used: 11, max: 10, overage: 'ALLOW_1_25X', kind: 'warn' },
+    { used: 12, max: 10, overage: 'ALLOW_1_25X', kind: 'warn' },
+    { used: 13, max: 10, overage: 'ALLOW_1_25X', kind: 'fail' },
+    { used: 999, max: 10, overage: 'ALWAYS_ALLOW', kind: 'warn' },
+    { used: 10, max: null, override: 9, overage: 'NO_OVERAGE', kind: 'fail' },
+    { used: 10, max: 9, override: 10, overage: 'NO_OVERAGE', kind: 'pass' },
+  ];
+
+  it.each(limits.flatMap((names) => cases.map((row) => ({ names, ...row }))))(
+    '$names.total $used of $max (override $override) under $overage: $kind',
+    ({ names, used, max, override, overage, kind }) => {
+      const unlimited: Change = { policy: { maxMachines: null, maxCores: null, maxMemoryMb: null, maxDiskMb: null } };
+      const facts = factsWith(unlimited, {
+        license: { [names.total]: used, [names.override]: override ?? null },
+        policy: { [names.max]: max, overageStrategy: overage },
+      });
+      expect(judge(facts)).toMatchObject({ valid: kind !== 'fail', code: kind === 'pass' ? 'VALID' : names.code });
+    },
+  );
+
+  it.each<{ usesCount: number; max: number; override?: number; increment?: number; passes: boolean }>([
+    { usesCount: 5, max: 5, passes: true },
+    { usesCount: 6, max: 5, passes: false },
+    { usesCount: 4, max: 5, increment: 1, passes: true },
+    { usesCount: 5, max: 5, increment: 1, passes: false },
+    { usesCount: 0, max: 5, increment: 6, passes: false },
+    { usesCount: 0, max: 0, passes: true },
+    { usesCount: 0, max: 0, increment: 1, passes: false },
+    { usesCount: 6, max: 5, override: 7, increment: 1, passes: true },
+    { usesCount: 5, max: 9, override: 4, passes: false },
+  ])('uses: $usesCount of $max (override $override), increment $increment: passes $passes', (row) => {
+    const change: Change = {
+      license: { usesCount: row.usesCount, maxUsesOverride: row.override ?? null },
+      // Overage is for machines and what they sum to, never for uses.
+      policy: { maxUses: row.max, overageStrategy: 'ALWAYS_ALLOW' },
+      request: { increment: row.increment },
+    };
+    expect(outcomeOf('has uses left', change)).toBe(row.passes ? 'pass' : 'fail USES_EXCEEDED');
+  });
+});
+
+describe('entitlements', () => {
+  const own = (code: string, expiresAt: Date | null) => ({ code, expiresAt, quantity: null });
+
+  it.each<{ what: string; inherited: string[]; ownEntitlements: Facts['ownEntitlements']; passes: boolean }>([
+    { what: 'inherited', inherited: ['pro'], ownEntitlements: [], passes: true },
+    { what: 'own', inherited: [], ownEntitlements: [own('pro', null)], passes: true },
+    { what: 'own, ends in a millisecond', inherited: [], ownEntitlements: [own('pro', fromNow(1))], passes: true },
+    { what: 'own, ends now', inherited: [], ownEntitlements: [own('pro', now)], passes: false },
+    { what: 'own has ended, inherited goes on', inherited: ['pro'], ownEntitlements: [own('pro', now)], passes: true },
+    { what: 'of another code', inherited: ['Pro'], ownEntitlements: [own('prof', null)], passes: false },
+  ])('$what: passes $passes', ({ inherited, ownEntitlements, passes }) => {
+    const outcome = outcomeOf('has the entitlements', { inheritedEntitlements: inherited, ownEntitlements });
+    expect(outcome).toBe(passes ? 'pass' : 'fail ENTITLEMENTS_MISSING');
+  });
+
+  it('the message names every missing one and no other', () => {
+    const { message } = judge(factsWith({ request: { entitlements: ['pro', 'export', 'sync'] } }));
+    expect(message).toBe('The license lacks the entitlement export, sync.');
+  });
+});
+
+describe('any license', () => {
+  const tolerances: Change[] = [
+    { policy: { overageStrategy: 'ALLOW_2X' } },
+    { policy: { expirationStrategy: 'ALLOW_ACCESS' } },
+    { policy: { expirationStrategy: 'REVOKE' } },
+    { policy: { gracePeriodDays: 5 } },
+    { now: fromNow(40 * DAY_MS) },
+  ];
+  const changes = [...decisionTable.flatMap(({ fails, skips = [] }) => [fails, ...skips]), ...tolerances];
+
+  it('is valid if and only if no rule fails; same facts, same verdict, and the facts stay as they are', () => {
+    fc.assert(
+      fc.property(fc.shuffledSubarray(changes, { maxLength: 6 }), (chosen) => {
+        const facts = factsWith(...chosen);
+        const before = structuredClone(facts);
+        const verdict = judge(facts);
+        expect(verdict.valid).toBe(failuresOf(facts).length === 0);
+        expect(judge(before)).toEqual(verdict);
+        expect(facts).toEqual(before);
+      }),
+    );
+  });
+});
