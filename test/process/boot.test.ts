@@ -41,7 +41,10 @@ describe('on nothing but Node: the embedded database', () => {
     const server = await start(embedded());
     expect(await isValid(server, demoKeyOf(server))).toBe(true);
     const liveKey = /lk_live_\w+/.exec(server.output)![0];
-    expect((await withKey(server.url, liveKey).get('/api-keys/current')).body.data).toMatchObject({ environment: 'live', account: { slug: 'demo' } });
+    expect((await withKey(server.url, liveKey).get('/api-keys/current')).body.data).toMatchObject({
+      environment: 'live',
+      account: { slug: 'demo' },
+    });
 
     const command = /curl -s .*/.exec(server.output)![0];
     const curl = spawn('/bin/sh', ['-c', command]);
@@ -109,16 +112,19 @@ describe('on nothing but Node: the embedded database', () => {
   });
 
   const isRoot = process.getuid?.() === 0;
-  (isRoot ? it : it.skip)('keeps its data reachable for the user that PostgreSQL runs as when a 0700 home hides it from everyone but root', async () => {
-    const hidden = join(home, 'home');
-    await mkdir(hidden);
-    await chmod(hidden, 0o700);
-    const first = await start(embedded(join(hidden, 'data')));
-    const key = demoKeyOf(first);
-    await first.stop();
-    const second = await start(embedded(join(hidden, 'data')));
-    expect(await isValid(second, key)).toBe(true);
-  });
+  (isRoot ? it : it.skip)(
+    'keeps its data reachable for the user that PostgreSQL runs as when a 0700 home hides it from everyone but root',
+    async () => {
+      const hidden = join(home, 'home');
+      await mkdir(hidden);
+      await chmod(hidden, 0o700);
+      const first = await start(embedded(join(hidden, 'data')));
+      const key = demoKeyOf(first);
+      await first.stop();
+      const second = await start(embedded(join(hidden, 'data')));
+      expect(await isValid(second, key)).toBe(true);
+    },
+  );
 });
 
 describe('on a database of its own', () => {
@@ -186,7 +192,9 @@ describe('on a database of its own', () => {
     const url = await newDatabase();
     await (await start(testEnvironment({ DATABASE_URL: url }))).stop();
     await query(url, 'ALTER TABLE license NO FORCE ROW LEVEL SECURITY');
-    await expect(ServerProcess.start(testEnvironment({ DATABASE_URL: url }))).rejects.toThrow(/Row-level security is not forced on: license/);
+    await expect(ServerProcess.start(testEnvironment({ DATABASE_URL: url }))).rejects.toThrow(
+      /Row-level security is not forced on: license/,
+    );
   });
 
   it('refuses a master key with which no stored key could be recognised', async () => {
@@ -195,7 +203,9 @@ describe('on a database of its own', () => {
     expect((await anyone(server.url).post('/accounts', { name: 'A', slug: 'aa', ownerEmail: 'a@example.com' })).status).toBe(201);
     await server.stop();
     const otherKey = Buffer.alloc(32, 'another').toString('base64');
-    await expect(ServerProcess.start(testEnvironment({ DATABASE_URL: url, MASTER_KEY: otherKey }))).rejects.toThrow(/MASTER_KEY is not the one/);
+    await expect(ServerProcess.start(testEnvironment({ DATABASE_URL: url, MASTER_KEY: otherKey }))).rejects.toThrow(
+      /MASTER_KEY is not the one/,
+    );
   });
 
   it('refuses a database that a newer version has migrated', async () => {
@@ -206,14 +216,18 @@ describe('on a database of its own', () => {
       `INSERT INTO _prisma_migrations (id, checksum, migration_name, started_at, finished_at, applied_steps_count)
        VALUES ('x', 'x', '29991231000000_later', now(), now(), 1)`,
     );
-    await expect(ServerProcess.start(testEnvironment({ DATABASE_URL: url }))).rejects.toThrow(/newer than this program: it has 29991231000000_later/);
+    await expect(ServerProcess.start(testEnvironment({ DATABASE_URL: url }))).rejects.toThrow(
+      /newer than this program: it has 29991231000000_later/,
+    );
   });
 });
 
 describe('an environment that cannot be right', () => {
   it('stops the boot with one line for each problem', async () => {
     const start = ServerProcess.start({ PORT: 'eighty', LIMIT_VALIDATE: '5', DATABASE_URL: 'postgres://localhost/x' });
-    await expect(start).rejects.toThrow(/exited with 1:\nLatchkey cannot start:\n {2}PORT: .*\n {2}MASTER_KEY: .*\n {2}LIMIT_VALIDATE: .*\n$/);
+    await expect(start).rejects.toThrow(
+      /exited with 1:\nLatchkey cannot start:\n {2}PORT: .*\n {2}MASTER_KEY: .*\n {2}LIMIT_VALIDATE: .*\n$/,
+    );
   });
 });
 
