@@ -15,6 +15,8 @@ export function metadataProblem(value: unknown): string | null {
     if (item !== null && !['string', 'number', 'boolean'].includes(typeof item)) {
       return `values must be strings, numbers, booleans or null (${key} is not)`;
     }
+    // 1e999 is read as infinity, which JSON cannot say: it would be stored as null.
+    if (typeof item === 'number' && !Number.isFinite(item)) return `numbers must be finite (${key} is not)`;
   }
   return Buffer.byteLength(JSON.stringify(value)) > MAX_BYTES ? `must be at most ${String(MAX_BYTES / 1024)} KiB as JSON` : null;
 }

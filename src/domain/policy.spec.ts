@@ -74,6 +74,14 @@ describe('a new policy', () => {
     expect(policyIssues(request, rules)).toEqual([]);
   });
 
+  it("lets a term in months stand instead of the template's days, and only refuses days that were asked for beside it", () => {
+    const months: PolicyRequest = { template: 'saas', durationCalendarMonths: 1 };
+    expect(policyFromTemplate(months)).toMatchObject({ durationDays: null, durationCalendarMonths: 1 });
+    expect(policyIssues(months, policyFromTemplate(months))).toEqual([]);
+    const both: PolicyRequest = { ...months, durationDays: 30 };
+    expect(policyIssues(both, policyFromTemplate(both))).toHaveLength(1);
+  });
+
   it('takes what is given over the template, null included; undefined is not given', () => {
     const rules = policyFromTemplate({ template: 'saas', durationDays: null, maxMachines: 5, floating: undefined });
     expect(rules).toMatchObject({ durationDays: null, maxMachines: 5, floating: true, requireHeartbeat: true });

@@ -131,7 +131,10 @@ export type PolicyRequest = Partial<PolicyRules> & {
 
 /** The rules of a new policy. */
 export function policyFromTemplate(request: PolicyRequest): PolicyRules {
-  return { ...defaults, ...templates[request.template ?? 'custom'], ...rulesOf(request) };
+  const template = templates[request.template ?? 'custom'];
+  // A term in months stands instead of the template's days; only days that were asked for beside it contradict it.
+  const inMonths = typeof request.durationCalendarMonths === 'number' ? { durationDays: null } : {};
+  return { ...defaults, ...template, ...inMonths, ...rulesOf(request) };
 }
 
 /** The rules of a policy after a change: absent fields stay. */

@@ -10,7 +10,7 @@ export function isVersionRange(text: string): boolean {
   return semver.validRange(text) !== null;
 }
 
-/** A prerelease of a covered version is covered: 2.0.0-beta.1 is in `>=1`. */
+/** Prereleases count as the versions that they sort as: 2.0.0-beta.1 is in `>=1`, and not in `>=2`. */
 export function coversVersion(range: string, version: string): boolean {
   return semver.satisfies(version, range, { includePrerelease: true });
 }
