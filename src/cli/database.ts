@@ -8,15 +8,15 @@ const INTERRUPTED = 130;
 /** Open the database of the settings for the time of `work`; an embedded one is stopped again if it was started here. */
 export async function withDatabase<T>(work: (database: OpenDatabase, config: Config) => Promise<T>): Promise<T> {
   const config = readConfig();
-  const database = await visitDatabase(config);
+  const opening = visitDatabase(config);
   // The embedded database does not hear Ctrl-C: it would be left running.
-  const interrupt = (): void => void database.close().finally(() => process.exit(INTERRUPTED));
+  const interrupt = (): void => void opening.then((database) => database.close()).finally(() => process.exit(INTERRUPTED));
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupt);
   try {
-    return await work(database, config);
+    const database = await opening;
+    return await work(database, config).finally(() => tidy(database.close()));
   } finally {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, interrupt);
-    await tidy(database.close());
   }
 }
 

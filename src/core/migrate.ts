@@ -94,7 +94,9 @@ async function requireRoles(client: pg.Client): Promise<void> {
     [ROLES],
   );
   if (rows[0]?.joined !== ROLES.length) {
-    throw new DatabaseNotUsable(`The connection's role may not make or join Latchkey's roles. As an administrator of the database, run: ${missing.join('; ')};`);
+    throw new DatabaseNotUsable(
+      `The connection's role may not make or join Latchkey's roles. As an administrator of the database, run: ${missing.join('; ')};`,
+    );
   }
 }
 

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
 import { type Config, ConfigError, loadConfig } from './config.js';
-import { EmbeddedPostgres, EmbeddedPostgresError } from './embedded-postgres.js';
+import { EmbeddedPostgres } from './embedded-postgres.js';
 import { embeddedMasterKey, MasterKey } from './master-key.js';
 import { DatabaseNotUsable } from './migrate.js';
+import { EmbeddedPostgresError } from './postgres-layout.js';
 
 /** The way from the environment to a database, which the server and the command line have in common. */
 

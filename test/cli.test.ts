@@ -1,0 +1,216 @@
+import { execFile } from 'node:child_process';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { Running } from '../src/boot.js';
+import { withKey } from './support/client.js';
+import { ServerProcess, startServer } from './support/server.js';
+import { testEnvironment } from './support/settings.js';
+import { Vendor } from './support/vendor.js';
+
+const COMMAND = fileURLToPath(new URL('../bin/latchkey.js', import.meta.url));
+const SECRET = /lk_(live|test)_[0-9A-Za-z]{38}/g;
+
+interface Ended {
+  code: number | string;
+  stdout: string;
+  stderr: string;
+}
+
+/** The built command as a user runs it, away from any `.env`. */
+function latchkey(args: string[], environment = testEnvironment()): Promise<Ended> {
+  const options = { env: { PATH: process.env.PATH ?? '', ...environment }, cwd: tmpdir() };
+  return new Promise((resolve) => {
+    execFile(process.execPath, [COMMAND, ...args], options, (error, stdout, stderr) => {
+      resolve({ code: error?.code ?? 0, stdout, stderr });
+    });
+  });
+}
+
+describe('the command line beside a server', () => {
+  let server: Running;
+  let vendor: Vendor;
+  beforeAll(async () => {
+    server = await startServer();
+    vendor = await Vendor.signUp(server.url);
+  });
+  afterAll(() => server.stop());
+
+  const inLive = (): string[] => ['--account', vendor.account.slug, '--environment', 'live'];
+  const status = async (key: string): Promise<number> => (await withKey(server.url, key).get('/api-keys/current')).status;
+
+  it('creates an account whose two keys work, shows them that once, and refuses its slug to the next', async () => {
+    const slug = `cli-${vendor.account.slug}`;
+    const create = ['accounts', 'create', '--name', 'Command Line', '--slug', slug, '--email', 'owner@example.com'];
+    const created = await latchkey(create);
+    expect(created).toMatchObject({ code: 0, stderr: '' });
+    const keys = created.stdout.match(SECRET) ?? [];
+    expect(keys.map((key) => key.slice(0, 7))).toEqual(['lk_live', 'lk_test']);
+    expect(await Promise.all(keys.map(status))).toEqual([200, 200]);
+
+    const again = await latchkey([...create, '--json']);
+    expect(again).toMatchObject({ code: 1, stderr: 'error: This slug is taken.\n' });
+    expect(JSON.parse(again.stdout)).toEqual({
+      error: { code: 'CONFLICT', message: 'This slug is taken.', details: { field: 'slug' } },
+    });
+
+    const listed = await latchkey(['accounts', 'list', '--json']);
+    expect(listed.code).toBe(0);
+    expect(JSON.parse(listed.stdout)).toContainEqual(
+      expect.objectContaining({ slug, name: 'Command Line', ownerEmail: 'owner@example.com', suspendedAt: null }),
+    );
+    expect(listed.stdout).not.toMatch(SECRET);
+  });
+
+  it('creates a key that works at once, never shows it again, and revokes it', async () => {
+    const create = ['keys', 'create', ...inLive(), '--name', 'from a script', '--scopes', 'licenses:read, machines:read', '--quiet'];
+    const created = await latchkey(create);
+    expect(created).toMatchObject({ code: 0, stderr: '' });
+    expect(created.stdout).toMatch(/^lk_live_[0-9A-Za-z]{38}\n$/);
+    const key = created.stdout.trim();
+    const { body } = await withKey(server.url, key).get('/api-keys/current');
+    expect(body.data).toMatchObject({
+      name: 'from a script',
+      scopes: ['licenses:read', 'machines:read'],
+      account: { id: vendor.account.id },
+    });
+
+    const listed = await latchkey(['keys', 'list', '--account', vendor.account.id, '--environment', 'live']);
+    expect(listed).toMatchObject({ code: 0, stderr: '' });
+    expect(listed.stdout).toMatch(/^ID +NAME +KEY +STATUS +CREATED +EXPIRES +SCOPES\n/);
+    expect(listed.stdout).toMatch(
+      new RegExp(`^${body.data.id}  from a script  ${body.data.maskedKey} +active .* never +licenses:read,machines:read$`, 'm'),
+    );
+    expect(listed.stdout).not.toMatch(SECRET);
+
+    const revoked = await latchkey(['keys', 'revoke', body.data.id, ...inLive(), '--json']);
+    expect(revoked).toMatchObject({ code: 0, stderr: '' });
+    expect(JSON.parse(revoked.stdout)).toMatchObject({ id: body.data.id, status: 'revoked' });
+    expect(await status(key)).toBe(401);
+  });
+
+  it('reaches the keys of the environment that it names and of no other', async () => {
+    const { body } = await withKey(server.url, vendor.testKey).get('/api-keys/current');
+    const revoked = await latchkey(['keys', 'revoke', body.data.id, ...inLive()]);
+    expect(revoked).toEqual({ code: 1, stdout: '', stderr: 'error: No such API key.\n' });
+    expect(await status(vendor.testKey)).toBe(200);
+  });
+
+  it('answers what validate-key answers: 0 for a license that may run, 1 for one that may not', async () => {
+    const { id, key, productId } = await vendor.licenseUnder({ requireFingerprint: true }, { name: 'For\u001b[2J Ada' });
+    await vendor.activate({ key }, 'fingerprint-1');
+    const validate = ['licenses', 'validate', key, '--product', productId, '--version', '1.4.2'];
+    const [valid, invalid] = await Promise.all([
+      latchkey([...validate, '--fingerprint', 'another-machine', '--fingerprint', 'fingerprint-1', '--json']),
+      latchkey([...validate, '--fingerprint', 'another-machine']),
+    ]);
+    expect(valid).toMatchObject({ code: 0, stderr: '' });
+    expect(JSON.parse(valid.stdout)).toMatchObject({
+      valid: true,
+      code: 'VALID',
+      license: { id },
+      machine: { fingerprint: 'fingerprint-1' },
+    });
+    expect(invalid).toMatchObject({ code: 1, stderr: '' });
+    expect(invalid.stdout).toMatch(
+      /^not valid +FINGERPRINT_NOT_FOUND: The license is not activated on this machine\.\nlicense +For\?\[2J Ada/,
+    );
+    // What the server would save a moment later is saved before the command ends.
+    expect((await vendor.api.get(`/licenses/${id}`)).body.data.lastValidatedAt).not.toBeNull();
+  });
+
+  it('tells every wrong value in the words of the API, and does nothing', async () => {
+    const create = ['keys', 'create', ...inLive(), '--name', 'wrong', '--scopes', '', '--expires-at', 'tomorrow', '--json'];
+    const refused = await latchkey(create);
+    expect(refused.code).toBe(2);
+    expect(refused.stderr).toMatch(
+      /^error: --scopes: must each be one of licenses:read, .*\nerror: --expires-at: must be an ISO-8601 time .*\n$/,
+    );
+    expect(JSON.parse(refused.stdout)).toMatchObject({
+      error: { code: 'VALIDATION_ERROR', details: { issues: [{ path: '--scopes' }, { path: '--expires-at' }] } },
+    });
+    expect((await vendor.api.get('/api-keys?limit=100')).text).not.toContain('"wrong"');
+  });
+
+  it('does not know an account that does not exist', async () => {
+    const refused = await latchkey(['keys', 'list', '--account', 'nobody', '--environment', 'live']);
+    expect(refused).toEqual({ code: 1, stdout: '', stderr: 'error: No such account.\n' });
+  });
+});
+
+describe('mistakes', () => {
+  it.each([
+    ['a misspelt command', ['acounts', 'list'], /unknown command 'acounts'\n\(Did you mean accounts\?\)/],
+    ['a group without a command', ['keys'], /^Usage: latchkey keys/],
+    ['a missing option', ['accounts', 'create', '--name', 'A'], /required option '--slug <slug>' not specified/],
+    [
+      'an unknown environment',
+      ['keys', 'list', '--account', 'a', '--environment', 'prod'],
+      /'prod' is invalid\. Allowed choices are live, test/,
+    ],
+  ])('exit code 2 for %s, told on stderr', async (_, args, told) => {
+    const ended = await latchkey(args, {});
+    expect(ended).toMatchObject({ code: 2, stdout: '' });
+    expect(ended.stderr).toMatch(told);
+  });
+
+  it('exit code 1 for settings that cannot be right, a line for each', async () => {
+    const ended = await latchkey(['db', 'status'], { ...testEnvironment({ MASTER_KEY: 'short' }), DATABASE_POOLSIZE: '5' });
+    expect(ended).toMatchObject({ code: 1, stdout: '' });
+    expect(ended.stderr).toMatch(/^error: MASTER_KEY: must be 32 bytes .*\nerror: DATABASE_POOLSIZE: is no setting of Latchkey .*\n$/);
+  });
+
+  it('exit code 1 when the database is away, without its password', async () => {
+    const url = 'postgresql://latchkey:pass-word@127.0.0.1:1/latchkey';
+    const ended = await latchkey(['accounts', 'list'], testEnvironment({ DATABASE_URL: url }));
+    expect(ended).toMatchObject({ code: 1, stdout: '' });
+    expect(ended.stderr).toMatch(/^error: The database cannot be reached: connect ECONNREFUSED 127\.0\.0\.1:1\n$/);
+  });
+});
+
+describe('the command line on the embedded database', () => {
+  let home: string;
+  let server: ServerProcess | undefined;
+  beforeEach(async () => {
+    home = await mkdtemp(join(tmpdir(), 'latchkey-cli-'));
+    // The user that PostgreSQL runs as has to get in.
+    await chmod(home, 0o755);
+  });
+  afterEach(async () => {
+    await server?.stop();
+    await rm(home, { recursive: true, force: true });
+  });
+
+  it('works before the first start, and beside a server that runs on the same directory', async () => {
+    const environment = { DATA_DIR: join(home, 'data') };
+    const before = await latchkey(['db', 'status', '--json'], environment);
+    expect(before).toMatchObject({ code: 1, stderr: '' });
+    expect(JSON.parse(before.stdout)).toMatchObject({ applied: [], pending: [expect.stringContaining('initial')], failed: [] });
+
+    expect(await latchkey(['db', 'migrate'], environment)).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^applied {2}\d+_initial\n/),
+    });
+    const create = ['accounts', 'create', '--name', 'First', '--slug', 'first', '--email', 'first@example.com', '--json'];
+    const created = await latchkey(create, environment);
+    expect(created).toMatchObject({ code: 0, stderr: '' });
+
+    // It would be refused if a command still held the directory.
+    server = await ServerProcess.start({ ...environment, PORT: '0' });
+    const works = async (key: string): Promise<unknown> =>
+      (await withKey(server!.url, key).get('/api-keys/current')).body.data.account.slug;
+    expect(await works(JSON.parse(created.stdout).apiKeys.live.key)).toBe('first');
+    const key = await latchkey(
+      ['keys', 'create', '--account', 'first', '--environment', 'test', '--name', 'second', '--quiet'],
+      environment,
+    );
+    expect(await works(key.stdout.trim())).toBe('first');
+    expect(await latchkey(['db', 'status'], environment)).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^applied {2}\d+_initial\n/),
+    });
+    expect(await server.stop()).toBe(0);
+  });
+});
