@@ -22,6 +22,8 @@ export class ErrorFilter implements ExceptionFilter {
       return;
     }
     response.locals.errorCode = error.code;
+    // Set before the handler ran; nothing was made.
+    response.removeHeader('Location');
     if (error.status === 401)
       response.setHeader('WWW-Authenticate', 'Bearer realm="latchkey", ApiKey realm="latchkey", License realm="latchkey"');
     if (error.status === 503) response.setHeader('Retry-After', RETRY_AFTER_SECONDS);

@@ -18,6 +18,7 @@ import {
   Matches,
   Max,
   Min,
+  ValidateBy,
   ValidateIf,
   ValidateNested,
   isISO8601,
@@ -180,7 +181,13 @@ export function ObjectList(
   type: () => new () => object,
   options: FieldOptions & { minItems?: number; maxItems: number },
 ): PropertyDecorator {
-  const checks = [...listChecks({ ...options, unique: false }), ValidateNested({ each: true, message: 'must be objects' }), Type(type)];
+  const checks = [
+    ...listChecks({ ...options, unique: false }),
+    // Nested validation would look into lists in the list, and find every one of their objects to be in order.
+    ValidateBy({ name: 'isFlat', validator: { validate: isFlat, defaultMessage: () => 'must be objects' } }),
+    ValidateNested({ each: true, message: 'must be objects' }),
+    Type(type),
+  ];
   return field(options, { type: () => type(), isArray: true, ...listSchema(options) }, checks);
 }
 
@@ -237,6 +244,10 @@ function listChecks({
 
 function listSchema({ minItems = 0, maxItems }: { minItems?: number; maxItems: number }): object {
   return { minItems, maxItems, uniqueItems: true };
+}
+
+function isFlat(list: unknown): boolean {
+  return !Array.isArray(list) || !list.some(Array.isArray);
 }
 
 function lengthMessage(min: number, max: number): string {

@@ -11,7 +11,8 @@ export function jsonBody(): RequestHandler {
     type: 'application/json',
     verify: (_request, _response, bytes) => {
       // The parser would put replacement characters where the bytes are wrong, and the vendor's text would be changed.
-      if (!isUtf8(bytes)) throw new LatchkeyError('MALFORMED_JSON', 'The body is not valid UTF-8.');
+      // A plain error: the parser writes a status onto it, which one of ours does not take, and that would end the process.
+      if (!isUtf8(bytes)) throw new Error('not UTF-8');
     },
   });
   return (request: Request, response: Response, next: NextFunction) => {
@@ -31,14 +32,14 @@ function hasBody(request: Request): boolean {
 
 /** `type` is set by the parser: https://github.com/expressjs/body-parser#errors */
 function toLatchkeyError(error: unknown): unknown {
-  const { type, body } = error as { type?: string; body?: unknown };
+  const { type } = error as { type?: string };
   switch (type) {
     case 'entity.too.large':
       return new LatchkeyError('PAYLOAD_TOO_LARGE', 'The body is larger than 256 KiB.');
     case 'entity.parse.failed':
       return new LatchkeyError('MALFORMED_JSON', 'The body is not valid JSON: an object was expected.');
     case 'entity.verify.failed':
-      return new LatchkeyError('MALFORMED_JSON', body === undefined ? 'The body is not valid JSON.' : 'The body is not valid UTF-8.');
+      return new LatchkeyError('MALFORMED_JSON', 'The body is not valid UTF-8.');
     case 'charset.unsupported':
     case 'encoding.unsupported':
       return new LatchkeyError('UNSUPPORTED_MEDIA_TYPE', 'Bodies are sent as UTF-8, plain or compressed with gzip, deflate or br.');

@@ -20,8 +20,7 @@ export function requestLogger(logger: Logger): HttpLogger {
     customLogLevel: (_request, response) => (response.statusCode >= 500 ? 'error' : 'info'),
     customSuccessMessage: (request, response) => `${request.method ?? ''} ${pathOf(request)} ${String(response.statusCode)}`,
     customErrorMessage: (request, response) => `${request.method ?? ''} ${pathOf(request)} ${String(response.statusCode)}`,
-    customProps: (request, response) => ({
-      requestId: request.id,
+    customProps: (_request, response) => ({
       errorCode: (response as ServerResponse & { locals?: { errorCode?: string } }).locals?.errorCode,
     }),
     serializers: { req: () => undefined, res: () => undefined },

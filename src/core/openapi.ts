@@ -198,13 +198,13 @@ function requireEveryFieldOfViews(name: string, schema: { properties?: object; r
 
 /** The refusals that follow from what a route takes, and its own. */
 function addErrors(operation: Operation): void {
-  const takesInput = operation.requestBody !== undefined || operation.parameters?.some((parameter) => parameter.in === 'query') === true;
   const needsCredential = (operation.security ?? []).length > 0;
   const codes = new Set<ErrorCode>(operation[FAILS_EXTENSION] ?? []);
   const add = (when: boolean, ...more: ErrorCode[]): void => {
     if (when) for (const code of more) codes.add(code);
   };
-  add(takesInput, 'VALIDATION_ERROR');
+  // Also where no input is taken: what nobody reads is refused.
+  add(true, 'VALIDATION_ERROR');
   add(operation.parameters?.some((parameter) => parameter.name === 'cursor') === true, 'INVALID_CURSOR');
   add(operation.requestBody !== undefined, 'MALFORMED_JSON', 'PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE');
   add(needsCredential, 'AUTH_FAILED', 'API_KEY_EXPIRED', 'API_KEY_REVOKED', 'INSUFFICIENT_SCOPE', 'ACCOUNT_SUSPENDED');

@@ -28,7 +28,9 @@ export class RequestValidationPipe implements PipeTransform {
     if (unsound.length === 0) return this.classes.transform(value ?? {}, metadata);
     // What is nested too deeply no class may even look at; of the rest, what is wrong besides is said as well.
     const others = unsound.some(({ message }) => message === TOO_DEEP) ? [] : await this.classIssues(value, metadata);
-    throw invalid([...unsound, ...others.filter(({ path }) => !unsound.some((issue) => issue.path === path))]);
+    // A key that cannot be shown is not echoed.
+    const isNew = (path: string): boolean => textIssues(path).length === 0 && !unsound.some((issue) => issue.path === path);
+    throw invalid([...unsound, ...others.filter(({ path }) => isNew(path))]);
   }
 
   private async classIssues(value: unknown, metadata: ArgumentMetadata): Promise<Issue[]> {

@@ -2,8 +2,8 @@ import type { Issue } from './errors.js';
 
 const MAX_DEPTH = 20;
 export const TOO_DEEP = `must not be nested deeper than ${String(MAX_DEPTH)} levels`;
-/** Names that validation and storage would drop in silence, because they are no names of data to JavaScript. */
-const IMPOSSIBLE_KEYS = new Set(['__proto__', 'constructor', 'prototype']);
+/** What every object has of its own: validation would drop such keys in silence. */
+const IMPOSSIBLE_KEYS = new Set([...Object.getOwnPropertyNames(Object.prototype), 'prototype']);
 
 /**
  * Text that PostgreSQL could not store, or would store as something else, anywhere in a request: null bytes and

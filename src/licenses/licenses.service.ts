@@ -58,6 +58,7 @@ export class LicensesService {
           ...toLicenseColumns(body),
           ...initialTerm(body.expiresAt, policy, now),
           createdAt: now,
+          updatedAt: now,
           entitlements: { create: owned.map((entitlementId) => ({ entitlementId })) },
         },
         include: includeForView,

@@ -50,7 +50,7 @@ export class MachinesService {
       const columns = toMachineColumns(body);
       const totals = totalsWith(totalsOf(license), sizeOf(columns), 1);
       await requireRoom(db, license, policy, totals);
-      const machine = await db.machine.create({ data: { licenseId, fingerprint, ip, ...columns, createdAt: now } });
+      const machine = await db.machine.create({ data: { licenseId, fingerprint, ip, ...columns, createdAt: now, updatedAt: now } });
       const term = clockStartedBy('FROM_FIRST_ACTIVATION', license, policy, now);
       await db.license.update({
         where: { id: licenseId },

@@ -1,0 +1,661 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
+import { v7 as uuidv7 } from 'uuid';
+import type { Running } from '../src/boot.js';
+import { anyone, Client, type Reply, send, withLicense } from './support/client.js';
+import { startServer } from './support/server.js';
+import { testDatabaseUrl } from './support/settings.js';
+import { expectStatus, Vendor } from './support/vendor.js';
+
+/**
+ * Nothing in one environment can see, name, count or affect a row of another (contract: README.md). What is asked of each
+ * route is made from the OpenAPI document, so that a new route is covered without anyone remembering: it either passes,
+ * or this file says what it has to be told about the route.
+ */
+
+interface Schema {
+  $ref?: string;
+  type?: string | string[];
+  format?: string;
+  properties?: Record<string, Schema>;
+  items?: Schema;
+}
+
+interface Operation {
+  method: string;
+  path: string;
+  security?: Record<string, string[]>[];
+  parameters: { in: string; name: string; schema: Schema }[];
+  requestBody?: { content: { 'application/json': { schema: Schema } } };
+  responses: Record<string, { content?: Record<string, { schema: Schema }> }>;
+}
+
+/** One of every resource in one environment, by what a path or body calls it. */
+interface World {
+  apiKey: string;
+  product: string;
+  policy: string;
+  entitlement: string;
+  license: string;
+  machine: string;
+  testClock: string;
+  /** The entitlement's code: attached to the policy and to the license. */
+  code: string;
+  productCode: string;
+  licenseKey: string;
+  fingerprint: string;
+  userEmail: string;
+}
+
+/** Which resource an id names, by the collection that it stands behind. */
+const resourceOfCollection: Record<string, keyof World> = {
+  'api-keys': 'apiKey',
+  products: 'product',
+  policies: 'policy',
+  entitlements: 'entitlement',
+  licenses: 'license',
+  machines: 'machine',
+};
+
+/** Which resource a field of a body or query names. */
+const resourceOfField: Record<string, keyof World> = {
+  productId: 'product',
+  policyId: 'policy',
+  policy: 'policy',
+  licenseId: 'license',
+  testClockId: 'testClock',
+};
+
+/** Fields that name rows without being ids. */
+const referringTexts: Record<string, keyof World> = {
+  codes: 'code',
+  entitlements: 'code',
+  entitlement: 'code',
+  code: 'code',
+  key: 'licenseKey',
+  fingerprint: 'fingerprint',
+  userEmail: 'userEmail',
+  q: 'productCode',
+};
+
+/** A body that each route takes, when what it names is there. */
+const validBodies: Record<string, (world: World) => object> = {
+  'PATCH /api/v1/account': () => ({ metadata: { touched: true } }),
+  'POST /api/v1/api-keys': () => ({ name: 'made by a test' }),
+  'PATCH /api/v1/api-keys/{id}': () => ({ name: 'touched' }),
+  'POST /api/v1/products': () => ({ name: 'Editor', code: unique('p') }),
+  'PATCH /api/v1/products/{id}': () => ({ name: 'touched' }),
+  'POST /api/v1/policies': ({ product }) => ({ productId: product, name: 'Pro' }),
+  'PATCH /api/v1/policies/{id}': () => ({ name: 'touched', maxMachines: 7 }),
+  'POST /api/v1/policies/{id}/entitlements': ({ code }) => ({ codes: [code] }),
+  'POST /api/v1/entitlements': () => ({ code: unique('e'), name: 'Export' }),
+  'PATCH /api/v1/entitlements/{id}': () => ({ name: 'touched' }),
+  'POST /api/v1/licenses': ({ product, policy, code }) => ({ productId: product, policyId: policy, entitlements: [code] }),
+  'PATCH /api/v1/licenses/{id}': () => ({ name: 'touched' }),
+  'POST /api/v1/licenses/{id}/entitlements': ({ code }) => ({ codes: [code] }),
+  'POST /api/v1/machines': ({ license }) => ({ licenseId: license, fingerprint: unique('fingerprint') }),
+  'PATCH /api/v1/machines/{id}': () => ({ name: 'touched' }),
+};
+
+/** Routes whose body belongs to no tenant. */
+const tenantless = ['POST /api/v1/accounts', 'POST /api/v1/licenses/validate-key'];
+
+const unique = (what: string): string => `${what}-${uuidv7()}`;
+const nameOf = ({ method, path }: Operation): string => `${method} ${path}`;
+
+describe('tenancy', () => {
+  let server: Running;
+  let database: pg.Client;
+  let operations: Operation[];
+  let schemas: Record<string, Schema>;
+  let a: Vendor;
+  let b: Vendor;
+  let own: World;
+  /** The worlds that A's live key must not reach. */
+  let foreign: { of: string; world: World }[];
+  let environments: { own: string; foreign: string[] };
+  let foreignRowsBefore: Record<string, unknown[]>;
+
+  beforeAll(async () => {
+    server = await startServer();
+    database = new pg.Client({ connectionString: testDatabaseUrl() });
+    await database.connect();
+    const { body: document } = expectStatus(await send(server.url, 'GET', '/openapi.json'), 200);
+    schemas = document.components.schemas;
+    operations = operationsOf(document.paths);
+    [a, b] = [await Vendor.signUp(server.url), await Vendor.signUp(server.url)];
+    own = await makeWorld(a.api, await environmentOf(a, 'live'));
+    // Two of everything, so that their lists have a second page.
+    await makeWorld(b.api, await environmentOf(b, 'live'));
+    await makeWorld(a.testApi, await environmentOf(a, 'test'));
+    foreign = [
+      { of: "another vendor's", world: await makeWorld(b.api, await environmentOf(b, 'live')) },
+      { of: "the vendor's own test environment's", world: await makeWorld(a.testApi, await environmentOf(a, 'test')) },
+    ];
+    environments = {
+      own: await environmentOf(a, 'live'),
+      foreign: [await environmentOf(b, 'live'), await environmentOf(b, 'test'), await environmentOf(a, 'test')],
+    };
+    foreignRowsBefore = await rowsOf(environments.foreign);
+  });
+  afterAll(async () => {
+    await database.end();
+    await server.stop();
+  });
+
+  async function environmentOf(vendor: Vendor, name: 'live' | 'test'): Promise<string> {
+    const { rows } = await database.query<{ id: string }>('SELECT id FROM environment WHERE account_id = $1 AND name = $2', [
+      vendor.account.id,
+      name,
+    ]);
+    return rows[0]!.id;
+  }
+
+  async function makeWorld(api: Client, environmentId: string): Promise<World> {
+    const create = async (path: string, body: object): Promise<{ id: string; key: string }> =>
+      expectStatus(await api.post(path, body), 201).body.data;
+    const [code, productCode, fingerprint] = [unique('code'), unique('p'), unique('fingerprint')];
+    const userEmail = `${unique('user')}@example.com`;
+    const entitlement = await create('/entitlements', { code, name: 'Export' });
+    const product = await create('/products', { name: 'Editor', code: productCode });
+    const policy = await create('/policies', { productId: product.id, name: 'Pro', maxMachines: 5 });
+    expectStatus(await api.post(`/policies/${policy.id}/entitlements`, { codes: [code] }), 200);
+    const license = await create('/licenses', { productId: product.id, policyId: policy.id, entitlements: [code], userEmail });
+    const machine = await create('/machines', { licenseId: license.id, fingerprint });
+    const apiKey = await create('/api-keys', { name: 'one of them' });
+    // No route makes test clocks yet, and yet a license can name one.
+    const testClock = uuidv7();
+    await database.query('INSERT INTO test_clock (id, environment_id, frozen_at, updated_at) VALUES ($1, $2, now(), now())', [
+      testClock,
+      environmentId,
+    ]);
+    return {
+      apiKey: apiKey.id,
+      product: product.id,
+      policy: policy.id,
+      entitlement: entitlement.id,
+      license: license.id,
+      machine: machine.id,
+      testClock,
+      code,
+      productCode,
+      licenseKey: license.key,
+      fingerprint,
+      userEmail,
+    };
+  }
+
+  /** Rows of these environments (and of the accounts that only they belong to), exactly as they are stored. */
+  async function rowsOf(environmentIds: string[]): Promise<Record<string, unknown[]>> {
+    const rows: Record<string, unknown[]> = {};
+    for (const table of await tenantTables()) {
+      const found = await database.query<{ row: unknown }>(
+        `SELECT to_jsonb(${table}) AS row FROM ${table} WHERE environment_id = ANY($1) ORDER BY to_jsonb(${table})::text`,
+        [environmentIds],
+      );
+      rows[table] = found.rows.map(({ row }) => row);
+    }
+    const accounts = await database.query<{ row: unknown }>('SELECT to_jsonb(account) AS row FROM account WHERE id = $1', [b.account.id]);
+    return { ...rows, account: accounts.rows };
+  }
+
+  /** How many rows each of these environments has, table by table. */
+  async function rowCounts(environmentIds: string[]): Promise<Record<string, number>> {
+    return Object.fromEntries(Object.entries(await rowsOf(environmentIds)).map(([table, rows]) => [table, rows.length]));
+  }
+
+  async function tenantTables(): Promise<string[]> {
+    const { rows } = await database.query<{ name: string }>(
+      `SELECT table_name AS name FROM information_schema.columns
+        WHERE table_schema = 'public' AND column_name = 'environment_id' ORDER BY 1`,
+    );
+    return rows.map(({ name }) => name);
+  }
+
+  const bodyFor = (operation: Operation, world: World): object | undefined => {
+    if (operation.requestBody === undefined) return undefined;
+    const body = validBodies[nameOf(operation)];
+    if (body === undefined) throw new Error(`${nameOf(operation)} takes a body that this test does not know: add one to validBodies`);
+    return body(world);
+  };
+
+  /** With one request id for all, answers to the same question are the same to the byte. */
+  const ask = (client: Client, operation: Operation, path: string, body: object | undefined): Promise<Reply> =>
+    client.call(operation.method, path.replace('/api/v1', ''), { headers: { 'x-request-id': 'tenancy' }, body });
+
+  const answerOf = ({ status, headers, text }: Reply): object => ({ status, headers: { ...headers, date: undefined }, text });
+
+  const withIdInPath = (): Operation[] => operations.filter(({ path }) => path.includes('{'));
+  const takesLicenseKey = ({ security = [] }: Operation): boolean => security.some((scheme) => 'license' in scheme);
+  const takesApiKey = ({ security = [] }: Operation): boolean => security.some((scheme) => 'apiKey' in scheme);
+  const isList = ({ responses }: Operation): boolean =>
+    responses['200']?.content?.['application/json']?.schema.properties?.pagination !== undefined;
+
+  /** The fields of an operation's body, with their schemas. */
+  const fieldsOf = ({ requestBody }: Operation): [string, Schema][] => {
+    const name = requestBody?.content['application/json'].schema.$ref?.split('/').at(-1) ?? '';
+    return Object.entries(schemas[name]?.properties ?? {});
+  };
+
+  it('covers every kind of resource that paths name', () => {
+    const named = new Set(withIdInPath().map(({ path }) => collectionOf(path)));
+    expect([...named].sort()).toEqual(Object.keys(resourceOfCollection).sort());
+  });
+
+  it("reaches everything of one's own: the control without which a 404 says nothing", async () => {
+    const refused: string[] = [];
+    const shared = await makeWorld(a.api, environments.own);
+    const spoils = /^DELETE |\/(suspend|ban|revoke)$/;
+    for (const operation of withIdInPath()) {
+      const world = spoils.test(nameOf(operation)) ? await makeWorld(a.api, environments.own) : shared;
+      const reply = await ask(a.api, operation, pathTo(operation, world), bodyFor(operation, world));
+      if (![200, 201, 204, 409, 422].includes(reply.status)) refused.push(`${nameOf(operation)}: ${reply.text}`);
+    }
+    expect(refused).toEqual([]);
+  });
+
+  it('answers to a foreign id as to one that does not exist, on every route', async () => {
+    const problems: string[] = [];
+    for (const operation of withIdInPath()) {
+      const missing = await ask(a.api, operation, pathTo(operation, { ...own, ...strangers() }), bodyFor(operation, own));
+      if (missing.status !== 404 || missing.body?.code !== 'NOT_FOUND') problems.push(`${nameOf(operation)}, unknown: ${missing.text}`);
+      for (const { of, world } of foreign) {
+        const reply = await ask(a.api, operation, pathTo(operation, world), bodyFor(operation, own));
+        expect({ route: nameOf(operation), of, ...answerOf(reply) }).toEqual({ route: nameOf(operation), of, ...answerOf(missing) });
+      }
+    }
+    expect(problems).toEqual([]);
+  });
+
+  it('answers 404 to a path id that is no UUID, on every route', async () => {
+    const problems: string[] = [];
+    const texts = ['1', 'null', 'not-a-uuid', `${uuidv7()}0`, '%00', '%ED%A0%80', '..%2F..%2Faccount', 'x'.repeat(2000)];
+    for (const operation of withIdInPath()) {
+      for (const text of texts) {
+        const path = operation.path.replace(/\{id\}/, text).replace(/\{code\}/, own.code);
+        const reply = await ask(a.api, operation, path, bodyFor(operation, own));
+        if (reply.status !== 404 || reply.body?.code !== 'NOT_FOUND') problems.push(`${operation.method} ${path}: ${reply.text}`);
+      }
+    }
+    expect(problems).toEqual([]);
+  });
+
+  it('keeps a license key to its own license, on every route that takes one', async () => {
+    const app = withLicense(server.url, own.licenseKey);
+    const sibling = await makeWorld(a.api, environments.own);
+    const routes = withIdInPath().filter(takesLicenseKey);
+    expect(routes.map(nameOf)).toEqual(expect.arrayContaining(['DELETE /api/v1/machines/{id}', 'POST /api/v1/machines/{id}/heartbeat']));
+    for (const operation of routes) {
+      const missing = await ask(app, operation, pathTo(operation, { ...own, ...strangers() }), bodyFor(operation, own));
+      expect({ route: nameOf(operation), status: missing.status }).toEqual({ route: nameOf(operation), status: 404 });
+      for (const { of, world } of [...foreign, { of: "another license's", world: sibling }]) {
+        const reply = await ask(app, operation, pathTo(operation, world), bodyFor(operation, own));
+        expect({ route: nameOf(operation), of, ...answerOf(reply) }).toEqual({ route: nameOf(operation), of, ...answerOf(missing) });
+      }
+    }
+    for (const world of [sibling, ...foreign.map((other) => other.world)]) {
+      const activation = { licenseId: world.license, fingerprint: unique('fingerprint') };
+      expect((await app.post('/machines', activation)).status).toBe(404);
+      expect((await app.get(`/machines?licenseId=${world.license}`)).body.data).toEqual([]);
+    }
+    const listed = expectStatus(await app.get('/machines'), 200).body.data;
+    expect(listed.map((machine: { id: string }) => machine.id)).toEqual([own.machine]);
+  });
+
+  it('lists no foreign row, on any page, in any list', async () => {
+    const lists = operations.filter(isList);
+    expect(lists.length).toBeGreaterThanOrEqual(6);
+    const foreignIds = new Set(foreign.flatMap(({ world }) => Object.values(world)));
+    for (const operation of lists) {
+      const seen = await everyPage(a.api, operation.path);
+      const ids = seen.map((row) => row.id);
+      expect({ route: nameOf(operation), foreign: ids.filter((id) => foreignIds.has(id)) }).toEqual({
+        route: nameOf(operation),
+        foreign: [],
+      });
+      // By the collection, and not by accident an empty list.
+      expect(ids).toContain(own[resourceOf(operation.path.split('/').at(-1)!)]);
+      expect(JSON.stringify(seen)).not.toContain(foreign[0]!.world.code);
+    }
+  });
+
+  it('finds nothing by what others have: filters answer as for what does not exist', async () => {
+    const filtered: string[] = [];
+    for (const operation of operations.filter(isList)) {
+      for (const { name, schema } of operation.parameters) {
+        const resource = schema.format === 'uuid' ? resourceOfField[name] : referringTexts[name];
+        if (schema.format === 'uuid' && resource === undefined) throw new Error(`${nameOf(operation)} filters by an unknown ${name}`);
+        if (resource === undefined) continue;
+        for (const { world } of foreign) {
+          const reply = expectStatus(await a.api.get(`${operation.path.replace('/api/v1', '')}?${name}=${world[resource]}`), 200);
+          expect({ route: nameOf(operation), name, ...reply.body }).toEqual({
+            route: nameOf(operation),
+            name,
+            data: [],
+            pagination: { nextCursor: null, hasMore: false },
+          });
+        }
+        filtered.push(name);
+      }
+    }
+    expect(filtered).toEqual(expect.arrayContaining(['productId', 'policyId', 'licenseId', 'key', 'code', 'fingerprint']));
+  });
+
+  it("goes on in one's own list from a cursor of another's", async () => {
+    for (const [client, path] of [
+      [b.api, '/entitlements'],
+      [a.testApi, '/licenses'],
+    ] as const) {
+      const { nextCursor } = expectStatus(await client.get(`${path}?limit=1`), 200).body.pagination;
+      const foreignIds = (await everyPage(client, `/api/v1${path}`)).map(({ id }) => id);
+      const reply = expectStatus(await a.api.get(`${path}?limit=100&cursor=${nextCursor}`), 200);
+      expect(reply.body.data.filter(({ id }: { id: string }) => foreignIds.includes(id))).toEqual([]);
+    }
+  });
+
+  it('refuses every reference to a foreign row, and writes nothing', async () => {
+    const everywhere = [environments.own, ...environments.foreign];
+    const before = await rowCounts(everywhere);
+    const tried: string[] = [];
+    const accepted: string[] = [];
+    for (const operation of operations.filter((candidate) => candidate.requestBody !== undefined && takesApiKey(candidate))) {
+      for (const [name, schema] of fieldsOf(operation)) {
+        const resource = schema.format === 'uuid' ? resourceOfField[name] : ['codes', 'entitlements'].includes(name) ? 'code' : undefined;
+        if (schema.format === 'uuid' && resource === undefined) throw new Error(`${nameOf(operation)} names an unknown ${name}`);
+        if (resource === undefined) continue;
+        for (const { of, world } of foreign) {
+          const value = resource === 'code' ? [own.code, world.code] : world[resource];
+          const reply = await ask(a.api, operation, pathTo(operation, own), { ...bodyFor(operation, own), [name]: value });
+          const unknown = resource === 'code' ? [own.code, unique('code')] : uuidv7();
+          const missing = await ask(a.api, operation, pathTo(operation, own), { ...bodyFor(operation, own), [name]: unknown });
+          if (reply.status < 400 || reply.status >= 500) accepted.push(`${nameOf(operation)} ${name} of ${of}: ${reply.text}`);
+          expect({ route: nameOf(operation), name, ...answerOf(reply) }).toEqual({ route: nameOf(operation), name, ...answerOf(missing) });
+        }
+        tried.push(`${nameOf(operation)} ${name}`);
+      }
+    }
+    expect(accepted).toEqual([]);
+    expect(tried.sort()).toEqual([
+      'PATCH /api/v1/licenses/{id} testClockId',
+      'POST /api/v1/licenses entitlements',
+      'POST /api/v1/licenses policyId',
+      'POST /api/v1/licenses productId',
+      'POST /api/v1/licenses testClockId',
+      'POST /api/v1/licenses/{id}/entitlements codes',
+      'POST /api/v1/machines licenseId',
+      'POST /api/v1/policies productId',
+      'POST /api/v1/policies/{id}/entitlements codes',
+    ]);
+    expect(await rowCounts(everywhere)).toEqual(before);
+  });
+
+  it('detaches nothing by a foreign code', async () => {
+    for (const { world } of foreign) {
+      expect((await a.api.delete(`/policies/${own.policy}/entitlements/${world.code}`)).status).toBe(404);
+      expect((await a.api.delete(`/licenses/${own.license}/entitlements/${world.code}`)).status).toBe(404);
+    }
+  });
+
+  it('knows every body that belongs to no tenant', () => {
+    const known = [...Object.keys(validBodies), ...tenantless];
+    const taking = operations.filter(({ requestBody }) => requestBody !== undefined).map(nameOf);
+    expect(taking.filter((name) => !known.includes(name))).toEqual([]);
+    expect(known.filter((name) => !taking.includes(name))).toEqual([]);
+  });
+
+  it('tells a validation nothing about what others have', async () => {
+    const validate = async (fields: object): Promise<object> => {
+      const { data } = expectStatus(
+        await anyone(server.url).post('/licenses/validate-key', { key: own.licenseKey, fingerprint: own.fingerprint, ...fields }),
+        200,
+      ).body;
+      return { ...data, checkedAt: undefined };
+    };
+    const [product, policy, account, code] = [uuidv7(), uuidv7(), uuidv7(), unique('code')];
+    for (const { world } of foreign) {
+      expect(await validate({ product: world.product })).toEqual(await validate({ product }));
+      expect(await validate({ product: world.productCode })).toEqual(await validate({ product: 'no-such-product' }));
+      expect(await validate({ policy: world.policy })).toEqual(await validate({ policy }));
+      expect(await validate({ fingerprint: world.fingerprint })).toEqual(await validate({ fingerprint: 'no-such-fingerprint' }));
+      expect(await validate({ entitlements: [world.code] })).toMatchObject({ valid: false, code: 'ENTITLEMENTS_MISSING' });
+    }
+    expect(await validate({ entitlements: [code] })).toMatchObject({ valid: false, code: 'ENTITLEMENTS_MISSING' });
+    for (const named of [b.account.id, b.account.slug, account]) {
+      expect(await validate({ account: named })).toMatchObject({ valid: false, code: 'NOT_FOUND', license: null });
+    }
+  });
+
+  it("lets no vendor shadow, probe or block another's own keys", async () => {
+    const key = unique('VENDOR-CHOSEN');
+    const make = async (vendor: Vendor): Promise<{ id: string }> => vendor.licenseUnder({ requireFingerprint: false }, { key });
+    const [c, d] = [await Vendor.signUp(server.url), await Vendor.signUp(server.url)];
+    const [ofC, ofD] = [await make(c), await make(d)];
+    const find = async (account?: string): Promise<string | undefined> =>
+      (await anyone(server.url).post('/licenses/validate-key', { key, account })).body.data.license?.id;
+    expect([await find(), await find(a.account.slug), await find(c.account.id), await find(d.account.slug)]).toEqual([
+      undefined,
+      undefined,
+      ofC.id,
+      ofD.id,
+    ]);
+    expect((await withLicense(server.url, key, c.account.id).get('/licenses/me')).body.data.id).toBe(ofC.id);
+    expect((await withLicense(server.url, key, a.account.id).get('/licenses/me')).status).toBe(401);
+    expect((await withLicense(server.url, key).get('/licenses/me')).status).toBe(401);
+    expect((await a.api.get(`/licenses?key=${key}`)).body.data).toEqual([]);
+  });
+
+  it('takes tenant and environment from the credential and from nothing else', async () => {
+    const elsewhere = { 'x-account-id': b.account.id, 'x-environment': 'test', 'x-environment-id': environments.foreign[0]! };
+    const reply = await a.api.call('GET', '/products?limit=100', { headers: elsewhere });
+    expect(reply.body.data.map(({ id }: { id: string }) => id)).toContain(own.product);
+    expect((await a.api.call('GET', `/products/${foreign[0]!.world.product}`, { headers: elsewhere })).status).toBe(404);
+    expect((await a.api.call('GET', '/account', { headers: elsewhere })).body.data.id).toBe(a.account.id);
+    const smuggled = { name: 'Editor', code: unique('p'), environmentId: environments.foreign[0] };
+    expect((await a.api.post('/products', smuggled)).body.code).toBe('VALIDATION_ERROR');
+  });
+
+  it('has left every foreign row as it was', async () => {
+    const after = await rowsOf(environments.foreign);
+    for (const table of await tenantTables()) expect([table, (after[table] ?? []).length > 0]).toEqual([table, true]);
+    expect(after).toEqual(foreignRowsBefore);
+  });
+
+  describe('in the database', () => {
+    /** One statement as the tenants' role, rolled back; the SQLSTATE when it is refused. */
+    async function asRole(
+      role: string,
+      settings: Record<string, string>,
+      text: string,
+      values: unknown[] = [],
+    ): Promise<pg.QueryResult<Record<string, string>> & { refusal?: string }> {
+      await database.query('BEGIN');
+      try {
+        await database.query(`SET LOCAL ROLE ${role}`);
+        for (const [name, value] of Object.entries(settings)) await database.query('SELECT set_config($1, $2, true)', [name, value]);
+        return await database.query<Record<string, string>>(text, values);
+      } catch (error) {
+        if (!(error instanceof pg.DatabaseError)) throw error;
+        return { rows: [], rowCount: 0, command: '', oid: 0, fields: [], refusal: `${error.code ?? ''} ${error.message}` };
+      } finally {
+        await database.query('ROLLBACK');
+      }
+    }
+    const asTenant = (text: string, values: unknown[] = []) =>
+      asRole('latchkey_tenant', { 'app.environment_id': environments.own, 'app.account_id': a.account.id }, text, values);
+
+    it('has row security enabled and forced on every table', async () => {
+      const { rows } = await database.query<{ name: string }>(
+        `SELECT relname AS name FROM pg_class
+          WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND relname <> '_prisma_migrations'
+            AND NOT (relrowsecurity AND relforcerowsecurity)`,
+      );
+      expect(rows).toEqual([]);
+      const tables = await database.query(`SELECT 1 FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')`);
+      expect(tables.rowCount).toBeGreaterThanOrEqual(12);
+    });
+
+    it('gives no role of ours a way around it', async () => {
+      const { rows } = await database.query(
+        `SELECT rolname FROM pg_roles WHERE rolname LIKE 'latchkey\\_%'
+            AND (rolsuper OR rolbypassrls OR rolcanlogin OR rolcreaterole OR EXISTS (SELECT FROM pg_class WHERE relowner = pg_roles.oid))`,
+      );
+      expect(rows).toEqual([]);
+    });
+
+    it("shows a tenant its own environment's rows in every table", async () => {
+      for (const table of await tenantTables()) {
+        const { rows } = await asTenant(`SELECT DISTINCT environment_id AS id FROM ${table}`);
+        expect({ table, rows }).toEqual({ table, rows: [{ id: environments.own }] });
+      }
+      expect((await asTenant('SELECT id FROM account')).rows).toEqual([{ id: a.account.id }]);
+      expect((await asTenant('SELECT DISTINCT account_id AS id FROM environment')).rows).toEqual([{ id: a.account.id }]);
+    });
+
+    it('shows nothing to one that does not say whose rows it wants', async () => {
+      for (const settings of <Record<string, string>[]>[{}, { 'app.environment_id': '', 'app.account_id': '' }]) {
+        for (const table of [...(await tenantTables()), 'account', 'environment']) {
+          const { rows, refusal } = await asRole('latchkey_tenant', settings, `SELECT count(*) FROM ${table}`);
+          expect({ table, rows, refusal }).toEqual({ table, rows: [{ count: '0' }], refusal: undefined });
+        }
+      }
+    });
+
+    it('writes into no other environment', async () => {
+      for (const table of await tenantTables()) {
+        const elsewhere = environments.foreign[0];
+        const moved = await asTenant(`UPDATE ${table} SET environment_id = $1`, [elsewhere]);
+        expect({ table, refusal: moved.refusal }).toEqual({ table, refusal: expect.stringMatching(/^42501 .*row-level security/) });
+        const copied = await asTenant(
+          `INSERT INTO ${table} SELECT (jsonb_populate_record(row, jsonb_build_object('environment_id', $1::text))).* FROM ${table} AS row LIMIT 1`,
+          [elsewhere],
+        );
+        expect({ table, refusal: copied.refusal }).toEqual({ table, refusal: expect.stringMatching(/^42501 .*row-level security/) });
+        const touched = await asTenant(`UPDATE ${table} SET created_at = created_at WHERE environment_id = $1`, [elsewhere]);
+        expect({ table, count: touched.rowCount, refusal: touched.refusal }).toEqual({ table, count: 0, refusal: undefined });
+      }
+      const renamed = await asTenant('UPDATE account SET name = name WHERE id = $1', [b.account.id]);
+      expect([renamed.rowCount, renamed.refusal]).toEqual([0, undefined]);
+    });
+
+    it('removes no foreign attachment, and no row for good', async () => {
+      for (const table of await tenantTables()) {
+        const { rowCount, refusal } = await asTenant(`DELETE FROM ${table} WHERE environment_id = $1`, [environments.foreign[0]]);
+        if (refusal === undefined) expect([table, rowCount]).toEqual([expect.stringMatching(/_entitlement$/), 0]);
+        else expect([table, refusal]).toEqual([table, expect.stringMatching(/^42501 permission denied/)]);
+      }
+    });
+
+    it('ties no row to a row of another environment, whoever asks', async () => {
+      const other = foreign[0]!.world;
+      const references: [string, string][] = [
+        [`UPDATE policy SET product_id = '${other.product}' WHERE id = '${own.policy}'`, 'policy'],
+        [`UPDATE license SET product_id = '${other.product}' WHERE id = '${own.license}'`, 'license'],
+        [`UPDATE license SET policy_id = '${other.policy}' WHERE id = '${own.license}'`, 'license'],
+        [`UPDATE license SET test_clock_id = '${other.testClock}' WHERE id = '${own.license}'`, 'license'],
+        [`UPDATE machine SET license_id = '${other.license}' WHERE id = '${own.machine}'`, 'machine'],
+        [`UPDATE policy_entitlement SET entitlement_id = '${other.entitlement}' WHERE policy_id = '${own.policy}'`, 'policy_entitlement'],
+        [
+          `UPDATE license_entitlement SET entitlement_id = '${other.entitlement}' WHERE license_id = '${own.license}'`,
+          'license_entitlement',
+        ],
+      ];
+      for (const [text] of references) {
+        expect({ text, refusal: (await asTenant(text)).refusal }).toEqual({ text, refusal: expect.stringMatching(/^23503 /) });
+        await expect(database.query(text)).rejects.toMatchObject({ code: '23503' });
+      }
+      // Every reference between tenants' tables carries the environment with it.
+      const { rows } = await database.query<{ name: string }>(
+        `SELECT conname AS name FROM pg_constraint
+          WHERE contype = 'f' AND connamespace = 'public'::regnamespace AND confrelid NOT IN ('environment'::regclass, 'account'::regclass)
+            AND cardinality(conkey) < 2`,
+      );
+      expect(rows).toEqual([]);
+    });
+
+    it('lets the hot paths read, and read no sealed key', async () => {
+      for (const table of await tenantTables()) {
+        for (const text of [`UPDATE ${table} SET created_at = created_at`, `DELETE FROM ${table}`]) {
+          expect((await asRole('latchkey_lookup', {}, text)).refusal).toMatch(/^42501 permission denied/);
+        }
+      }
+      expect((await asRole('latchkey_lookup', {}, 'SELECT key_sealed FROM license')).refusal).toMatch(/^42501 permission denied/);
+      expect((await asRole('latchkey_system', {}, 'SELECT key_sealed FROM license')).refusal).toMatch(/^42501 permission denied/);
+    });
+  });
+
+  it('crosses tenants only where it must', () => {
+    expect(callersAcrossTenants()).toEqual(Object.keys(allowedAcrossTenants).sort());
+  });
+
+  /** A path with the ids of a world. Fails for a collection that nobody told this file about. */
+  function pathTo({ path }: Operation, world: World): string {
+    return path.replace(/([^/]+)\/\{(\w+)\}/g, (_, collection: string, name: string) => {
+      if (collection === 'entitlements' && name === 'code') return `${collection}/${world.code}`;
+      if (name !== 'id') throw new Error(`${path}: what {${name}} names is not known here`);
+      return `${collection}/${world[resourceOf(collection)]}`;
+    });
+  }
+
+  async function everyPage(client: Client, path: string): Promise<{ id: string }[]> {
+    const rows: { id: string }[] = [];
+    for (let cursor: string | null = ''; cursor !== null;) {
+      const page: string = cursor === '' ? '' : `&cursor=${cursor}`;
+      const { data, pagination } = expectStatus(await client.get(`${path.replace('/api/v1', '')}?limit=5${page}`), 200).body;
+      rows.push(...data);
+      cursor = pagination.nextCursor;
+    }
+    return rows;
+  }
+});
+
+/** Ids that nobody has. */
+function strangers(): Pick<World, 'apiKey' | 'product' | 'policy' | 'entitlement' | 'license' | 'machine'> {
+  return { apiKey: uuidv7(), product: uuidv7(), policy: uuidv7(), entitlement: uuidv7(), license: uuidv7(), machine: uuidv7() };
+}
+
+function operationsOf(paths: Record<string, Record<string, Omit<Operation, 'method' | 'path'>>>): Operation[] {
+  return Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({ ...operation, method: method.toUpperCase(), path })),
+  );
+}
+
+function resourceOf(collection: string): keyof World {
+  const resource = resourceOfCollection[collection];
+  if (resource === undefined) throw new Error(`${collection} is a collection that this test does not know: add it to World and makeWorld`);
+  return resource;
+}
+
+/** The collection that a path's first id stands behind. */
+function collectionOf(path: string): string {
+  return /([^/]+)\/\{/.exec(path)?.[1] ?? '';
+}
+
+/** Each place that reads or writes beyond one tenant, by what it says that it does, and why it may. */
+const allowedAcrossTenants: Record<string, string> = {
+  'accounts/accounts.service.ts: create an account': 'its environments are not there yet',
+  'accounts/accounts.service.ts: list accounts': "for the operator's command line; no route leads there",
+  'auth/authenticator.ts: FIND_ACCOUNT': 'from an id or slug to an id, to compare it with the account of a credential',
+  'auth/authenticator.ts: FIND_API_KEY': 'whose key is this: the tenant is what is asked for',
+  'auth/authenticator.ts: FIND_LICENSE': 'whose license key is this: the tenant is what is asked for',
+  'cli/session.ts: FIND_ENVIRONMENT': 'from the account that the operator names to its environment',
+  'demo.ts: see whether there is an account yet': 'a demo account is made only in an empty installation',
+  'licenses/last-validated.worker.ts: keep lastValidatedAt of licenses': 'times of many licenses in one statement; can write nothing else',
+  'licenses/validation.service.ts: FIND_VALIDATION_FACTS': 'validate-key: the key itself says whose license it is',
+};
+
+function callersAcrossTenants(): string[] {
+  const source = fileURLToPath(new URL('../src', import.meta.url));
+  const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
+  return files
+    .flatMap((file) => {
+      const text = readFileSync(join(source, file), 'utf8');
+      // Its first argument: the reason in words, or the name of the statement.
+      return [...text.matchAll(/\.(?:acrossTenants|lookup)\b[^(]*\(\s*(?:'([^']*)'|([^,\s]+))/g)].map(
+        ([, reason, statement]) => `${file}: ${reason ?? statement ?? ''}`,
+      );
+    })
+    .sort();
+}
