@@ -15,6 +15,8 @@ const RESOLUTION_MS = 60_000;
 export class LastValidatedWorker implements OnApplicationBootstrap, OnApplicationShutdown {
   private pending = new Map<string, Date>();
   private timer?: NodeJS.Timeout;
+  private writing: Promise<void> = Promise.resolve();
+  private isStopped = false;
 
   constructor(
     private readonly database: Database,
@@ -27,15 +29,25 @@ export class LastValidatedWorker implements OnApplicationBootstrap, OnApplicatio
   }
 
   onApplicationBootstrap(): void {
-    const next = (): void => {
-      this.timer = setTimeout(() => void this.flush().then(next), FLUSH_INTERVAL_MS).unref();
-    };
-    next();
+    this.flushLater();
   }
 
+  /** What is being written is waited for, then the rest is written; nothing comes after. */
   async onApplicationShutdown(): Promise<void> {
+    this.isStopped = true;
     clearTimeout(this.timer);
+    await this.writing;
     await this.flush();
+  }
+
+  private flushLater(): void {
+    if (this.isStopped) return;
+    this.timer = setTimeout(() => {
+      this.writing = this.flush();
+      void this.writing.then(() => {
+        this.flushLater();
+      });
+    }, FLUSH_INTERVAL_MS).unref();
   }
 
   private async flush(): Promise<void> {

@@ -22,7 +22,10 @@ describe('seats, from two server processes at once', () => {
   const activateAll = (license: { key: string }, fingerprints: string[]): Promise<Reply[]> =>
     Promise.all(
       fingerprints.map((fingerprint, index) =>
-        vendor.through(servers[index % servers.length]!.url).app(license).post('/machines', { fingerprint, cores: 4 }),
+        vendor
+          .through(servers[index % servers.length]!.url)
+          .app(license)
+          .post('/machines', { fingerprint, cores: 4 }),
       ),
     );
   const count = (replies: Reply[], status: number, code?: string): number =>
@@ -67,7 +70,12 @@ describe('seats, from two server processes at once', () => {
     const machine = await vendor.activate(license, 'fingerprint-a');
     await vendor.activate(license, 'fingerprint-b');
     const replies = await Promise.all(
-      Array.from({ length: 20 }, (_, index) => vendor.through(servers[index % 2]!.url).app(license).delete(`/machines/${machine.id}`)),
+      Array.from({ length: 20 }, (_, index) =>
+        vendor
+          .through(servers[index % 2]!.url)
+          .app(license)
+          .delete(`/machines/${machine.id}`),
+      ),
     );
     expect(count(replies, 204)).toBe(1);
     expect(count(replies, 404)).toBe(19);

@@ -1,0 +1,379 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Validator } from '@seriousme/openapi-schema-validator';
+import { v7 as uuidv7 } from 'uuid';
+import { listRoutes } from '../src/auth/routes.js';
+import type { Running } from '../src/boot.js';
+import { VERSION } from '../src/core/version.js';
+import { errorCodes } from '../src/domain/errors.js';
+import { allScopes } from '../src/domain/scopes.js';
+import { anyone, type Client, type Reply, send, withKey } from './support/client.js';
+import { startServer } from './support/server.js';
+import { TEST_PLATFORM_TOKEN } from './support/settings.js';
+import { expectStatus, Vendor } from './support/vendor.js';
+
+/**
+ * The reference is complete and true: every route, schema, error, scope and example is in it, and what the server
+ * answers is what it says (contract: http.md, "Not under /api/v1").
+ */
+
+interface Schema {
+  $ref?: string;
+  type?: string | string[];
+  format?: string;
+  enum?: unknown[];
+  description?: string;
+  example?: unknown;
+  properties?: Record<string, Schema>;
+  required?: string[];
+  items?: Schema;
+  anyOf?: Schema[];
+  allOf?: Schema[];
+  additionalProperties?: boolean | Schema;
+}
+
+interface ErrorExample {
+  value: { error: string; code: keyof typeof errorCodes };
+}
+
+interface Operation {
+  method: string;
+  path: string;
+  operationId: string;
+  summary?: string;
+  tags?: string[];
+  security?: Record<string, string[]>[];
+  'x-required-scopes'?: string[];
+  parameters: { in: string; name: string; description?: string; required?: boolean; schema: Schema; example?: unknown }[];
+  requestBody?: { required?: boolean; content: Record<string, { schema: Schema }> };
+  responses: Record<
+    string,
+    { description?: string; headers?: object; content?: Record<string, { schema: Schema; examples?: Record<string, ErrorExample> }> }
+  >;
+}
+
+/** What anyone may call; everything else needs a credential. */
+const PUBLIC = ['GET /', 'GET /health/live', 'GET /health/ready', 'POST /api/v1/licenses/validate-key'];
+/** Served as a page, for people. */
+const NOT_IN_THE_DOCUMENT = ['GET /docs/errors'];
+
+const nameOf = ({ method, path }: Operation): string => `${method} ${path}`;
+
+describe('the OpenAPI document', () => {
+  let server: Running;
+  let document: {
+    openapi: string;
+    info: { version: string; description: string };
+    tags: { name: string; description: string }[];
+    components: { schemas: Record<string, Schema>; securitySchemes: object };
+    paths: Record<string, Record<string, Omit<Operation, 'method' | 'path'>>>;
+  };
+  let operations: Operation[];
+  beforeAll(async () => {
+    server = await startServer();
+    document = expectStatus(await send(server.url, 'GET', '/openapi.json'), 200).body;
+    operations = Object.entries(document.paths).flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, operation]) => ({ ...operation, method: method.toUpperCase(), path })),
+    );
+  });
+  afterAll(() => server.stop());
+
+  it('is valid OpenAPI 3.1', async () => {
+    const { valid, errors } = await new Validator().validate(structuredClone(document) as never);
+    expect({ valid, errors }).toEqual({ valid: true, errors: undefined });
+    expect([document.openapi, document.info.version]).toEqual([expect.stringMatching(/^3\.1\./), VERSION]);
+  });
+
+  it('refers to nothing that is not in it, and holds nothing that nobody refers to', () => {
+    const names = [...JSON.stringify(document).matchAll(/"\$ref":"#\/components\/schemas\/([^"]*)"/g)].map(([, name]) => name ?? '');
+    expect(names.length).toBeGreaterThan(50);
+    const schemas = Object.keys(document.components.schemas);
+    expect(names.filter((name) => !schemas.includes(name))).toEqual([]);
+    expect(schemas.filter((name) => !names.includes(name))).toEqual([]);
+  });
+
+  it('has every route, and no other', () => {
+    const routes = listRoutes(server.app).map(({ method, path }) => `${method} ${path.replace(/:(\w+)/g, '{$1}')}`);
+    expect([...operations.map(nameOf), ...NOT_IN_THE_DOCUMENT].sort()).toEqual(routes.sort());
+  });
+
+  it('says of every operation what it does, where it belongs and who may call it', () => {
+    const tags = document.tags.map(({ name }) => name);
+    const schemes = Object.keys(document.components.securitySchemes);
+    for (const operation of operations) {
+      expect({ route: nameOf(operation), summary: operation.summary }).toEqual({
+        route: nameOf(operation),
+        summary: expect.stringMatching(/^[A-Z].{5,79}$/),
+      });
+      expect([nameOf(operation), operation.tags]).toEqual([nameOf(operation), [expect.anything()]]);
+      expect(tags).toContain(operation.tags?.[0]);
+      const security = operation.security ?? [];
+      expect([nameOf(operation), security.length === 0]).toEqual([nameOf(operation), PUBLIC.includes(nameOf(operation))]);
+      for (const scheme of security) {
+        expect(schemes).toEqual(expect.arrayContaining(Object.keys(scheme)));
+        // Scopes are said twice, for tools and for people, and are the same.
+        if ('apiKey' in scheme) expect([nameOf(operation), operation['x-required-scopes']]).toEqual([nameOf(operation), scheme.apiKey]);
+      }
+      for (const scope of operation['x-required-scopes'] ?? []) expect(allScopes).toContain(scope);
+    }
+    expect(new Set(operations.map(({ operationId }) => operationId)).size).toBe(operations.length);
+    for (const scope of allScopes) expect(document.info.description).toContain(`\`${scope}\``);
+  });
+
+  it('has the access rule that the guard enforces', () => {
+    for (const { method, path, access } of listRoutes(server.app)) {
+      const operation = operations.find((candidate) => nameOf(candidate) === `${method} ${path.replace(/:(\w+)/g, '{$1}')}`);
+      if (operation === undefined) continue;
+      const schemes = (operation.security ?? []).flatMap((scheme) => Object.keys(scheme));
+      const expected = {
+        public: [],
+        platform: ['platform'],
+        license: ['license'],
+        apiKey: ['apiKey', 'apiKeyHeader', ...(access.kind === 'apiKey' && access.orLicense ? ['license'] : [])],
+      }[access.kind];
+      expect([nameOf(operation), schemes]).toEqual([nameOf(operation), expected]);
+      if (access.kind === 'apiKey') expect(operation['x-required-scopes']).toEqual(access.scopes);
+    }
+  });
+
+  it('has a schema for every answer', () => {
+    for (const operation of operations) {
+      const successes = Object.entries(operation.responses).filter(([status]) => status.startsWith('2'));
+      expect([nameOf(operation), successes.length > 0]).toEqual([nameOf(operation), true]);
+      for (const [status, response] of successes) {
+        expect([nameOf(operation), response.description]).toEqual([nameOf(operation), expect.stringMatching(/\S/)]);
+        const schema = response.content?.['application/json']?.schema;
+        expect([nameOf(operation), status, schema === undefined]).toEqual([nameOf(operation), status, status === '204']);
+        expect([nameOf(operation), 'Location' in (response.headers ?? {})]).toEqual([nameOf(operation), status === '201']);
+      }
+    }
+  });
+
+  it('has the error response of every status that an operation can give', () => {
+    for (const operation of operations) {
+      const takesCredential = (operation.security ?? []).length > 0;
+      const expected = [
+        '400',
+        ...(takesCredential ? ['401', '403'] : []),
+        ...(operation.path.includes('{') ? ['404'] : []),
+        ...(operation.requestBody === undefined ? [] : ['413', '415']),
+        '500',
+        '503',
+      ];
+      expect([nameOf(operation), Object.keys(operation.responses)]).toEqual([nameOf(operation), expect.arrayContaining(expected)]);
+      for (const [status, response] of Object.entries(operation.responses).filter(([code]) => !code.startsWith('2'))) {
+        expect(response.content?.['application/json']?.schema).toEqual({ $ref: '#/components/schemas/Error' });
+        expect(response.content?.['application/problem+json']?.schema).toEqual({ $ref: '#/components/schemas/Problem' });
+        const examples = Object.entries(response.content?.['application/json']?.examples ?? {});
+        expect([nameOf(operation), status, examples.length > 0]).toEqual([nameOf(operation), status, true]);
+        for (const [code, { value }] of examples) {
+          expect([nameOf(operation), status, value.code, errorCodes[value.code].status]).toEqual([
+            nameOf(operation),
+            status,
+            code,
+            Number(status),
+          ]);
+        }
+      }
+    }
+  });
+
+  it('describes every field and parameter, with an example', () => {
+    const missing: string[] = [];
+    for (const [name, { properties = {} }] of Object.entries(document.components.schemas)) {
+      for (const [property, schema] of Object.entries(properties)) {
+        const isObject =
+          schema.anyOf !== undefined || schema.allOf !== undefined || schema.$ref !== undefined || schema.items?.$ref !== undefined;
+        const where = `${name}.${property}`;
+        // Error and Problem are described as a whole; what a field is an object of has examples of its own.
+        if (schema.description === undefined && !['Error', 'Problem', 'Pagination'].includes(name)) missing.push(`${where}: description`);
+        if (!isObject && !('example' in schema) && schema.additionalProperties !== true) missing.push(`${where}: example`);
+      }
+    }
+    for (const operation of operations) {
+      for (const parameter of operation.parameters.filter((candidate) => candidate.in === 'query')) {
+        if (parameter.description === undefined) missing.push(`${nameOf(operation)} ${parameter.name}: description`);
+      }
+      const inPath = [...operation.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
+      expect([nameOf(operation), operation.parameters.filter((candidate) => candidate.in === 'path').map(({ name }) => name)]).toEqual([
+        nameOf(operation),
+        inPath,
+      ]);
+    }
+    expect(missing).toEqual([]);
+  });
+
+  it('gives examples that are what they describe', () => {
+    const wrong: string[] = [];
+    for (const [name, { properties = {} }] of Object.entries(document.components.schemas)) {
+      for (const [property, schema] of Object.entries(properties)) {
+        if ('example' in schema) wrong.push(...mismatches(schema.example, schema, document.components.schemas, `${name}.${property}`));
+      }
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  it('has required fields where bodies have them, and all of them in views', () => {
+    for (const [name, { properties = {}, required = [] }] of Object.entries(document.components.schemas)) {
+      if (name.endsWith('View')) expect([name, required]).toEqual([name, Object.keys(properties)]);
+      if (name.startsWith('Update')) expect([name, required]).toEqual([name, []]);
+    }
+    for (const operation of operations.filter(({ requestBody }) => requestBody !== undefined)) {
+      expect([nameOf(operation), Object.keys(operation.requestBody?.content ?? {})]).toEqual([nameOf(operation), ['application/json']]);
+    }
+  });
+
+  it('describes what the server really answers, field by field, for every operation', async () => {
+    const vendor = await Vendor.signUp(server.url);
+    const answers = await answersOfEach(vendor, operations);
+    for (const operation of operations) {
+      const replies = answers.get(nameOf(operation)) ?? [];
+      const documented = Object.keys(operation.responses).filter((status) => status.startsWith('2'));
+      const seen = [...new Set(replies.map(({ status }) => String(status)))].sort();
+      // Fails for an operation that answersOfEach does not call.
+      expect([nameOf(operation), seen]).toEqual([nameOf(operation), documented.sort()]);
+      for (const reply of replies) {
+        const schema = operation.responses[String(reply.status)]?.content?.['application/json']?.schema;
+        if (schema === undefined) expect([nameOf(operation), reply.text]).toEqual([nameOf(operation), '']);
+        else expect([nameOf(operation), mismatches(reply.body, schema, document.components.schemas, '')]).toEqual([nameOf(operation), []]);
+      }
+    }
+  });
+});
+
+/** Successful answers of every operation, on resources with as much in them as can be. */
+async function answersOfEach(vendor: Vendor, operations: Operation[]): Promise<Map<string, Reply[]>> {
+  const answers = new Map<string, Reply[]>();
+  const { api } = vendor;
+  const call = async (client: Client, method: string, path: string, body?: unknown): Promise<Reply> => {
+    const reply = await client.call(method, path, { body });
+    const filled = `/api/v1${path.split('?', 1)[0] ?? ''}`;
+    const matches = (pattern: string): boolean => new RegExp(`^${pattern.replace(/\{\w+\}/g, '[^/]+')}$`).test(filled);
+    // Literal paths first: /licenses/me is no id.
+    const candidates = operations.filter((operation) => operation.method === method && matches(operation.path));
+    const operation = candidates.find(({ path: pattern }) => !pattern.includes('{')) ?? candidates[0];
+    if (operation === undefined) throw new Error(`${method} ${path} is no operation`);
+    if (reply.status >= 300) throw new Error(`${method} ${path}: ${reply.text}`);
+    answers.set(nameOf(operation), [...(answers.get(nameOf(operation)) ?? []), reply]);
+    return reply;
+  };
+  const create = async (path: string, body: object): Promise<{ id: string; key: string }> =>
+    (await call(api, 'POST', path, body)).body.data;
+
+  for (const path of ['/', '/health/live', '/health/ready']) answers.set(`GET ${path}`, [await send(vendor.baseUrl, 'GET', path)]);
+  const metadata = { text: 'x', number: 1.5, yes: true, none: null };
+  const slug = `v-${uuidv7().slice(-12)}`;
+  await call(withKey(vendor.baseUrl, TEST_PLATFORM_TOKEN), 'POST', '/accounts', {
+    name: 'x',
+    slug,
+    ownerEmail: 'owner@example.com',
+    metadata,
+  });
+  await call(api, 'GET', '/account');
+  await call(api, 'PATCH', '/account', { metadata });
+
+  const entitlement = await create('/entitlements', { code: 'pro', name: 'Pro', description: 'x', metadata });
+  const product = await create('/products', { name: 'Editor', code: 'editor', description: 'x', url: 'https://example.com', metadata });
+  const policy = await create('/policies', {
+    productId: product.id,
+    name: 'Pro',
+    metadata,
+    durationDays: 30,
+    maxMachines: 3,
+    requireHeartbeat: true,
+    requireCheckIn: true,
+    checkInIntervalDays: 7,
+    gracePeriodDays: 3,
+    overageStrategy: 'ALLOW_2X',
+    requiredScopes: ['product'],
+  });
+  await call(api, 'POST', `/policies/${policy.id}/entitlements`, { codes: ['pro'] });
+  const license = await create('/licenses', {
+    productId: product.id,
+    policyId: policy.id,
+    name: 'x',
+    userEmail: 'ada@example.com',
+    userName: 'Ada',
+    startsAt: '2026-01-01T00:00:00Z',
+    allowedVersions: '>=1.0.0',
+    maxMachinesOverride: 2,
+    entitlements: ['pro'],
+    metadata,
+  });
+  await call(api, 'POST', `/licenses/${license.id}/entitlements`, { codes: ['pro'], quantity: 5, expiresAt: '2099-01-01T00:00:00Z' });
+  const activation = {
+    fingerprint: 'fingerprint-1',
+    name: 'x',
+    platform: 'linux',
+    hostname: 'x.local',
+    cores: 8,
+    memoryMb: 1024,
+    diskMb: 1024,
+    userEmail: 'ada@example.com',
+    components: [{ kind: 'board', fingerprint: 'MB-0042-7781' }],
+    metadata,
+  };
+  const machine = (await call(vendor.app(license), 'POST', '/machines', activation)).body.data;
+  await call(vendor.app(license), 'POST', '/machines', activation);
+  await call(api, 'POST', '/machines', { licenseId: license.id, fingerprint: 'fingerprint-2' });
+  const apiKey = await create('/api-keys', { name: 'x', scopes: ['licenses:read'], expiresAt: '2099-01-01T00:00:00Z', metadata });
+  await call(api, 'GET', '/api-keys/current');
+  await call(vendor.app(license), 'GET', '/licenses/me');
+  await call(api, 'POST', `/machines/${machine.id}/heartbeat`);
+
+  const validation = { fingerprint: 'fingerprint-1', product: 'editor', nonce: 'x' };
+  for (const [key, fields] of [
+    [license.key, validation],
+    [license.key, {}],
+    ['unknown-key', {}],
+  ] as const) {
+    await call(anyone(vendor.baseUrl), 'POST', '/licenses/validate-key', { key, ...fields });
+  }
+  for (const action of ['check-in', 'renew', 'suspend', 'reinstate', 'ban', 'unban'])
+    await call(api, 'POST', `/licenses/${license.id}/${action}`);
+
+  const each = { products: product, policies: policy, entitlements: entitlement, licenses: license, machines: machine, 'api-keys': apiKey };
+  for (const [collection, { id }] of Object.entries(each)) {
+    await call(api, 'GET', `/${collection}?limit=1`);
+    await call(api, 'GET', `/${collection}?limit=100`);
+    await call(api, 'GET', `/${collection}/${id}`);
+    await call(api, 'PATCH', `/${collection}/${id}`, { metadata });
+  }
+  await call(api, 'DELETE', `/policies/${policy.id}/entitlements/pro`);
+  await call(api, 'DELETE', `/licenses/${license.id}/entitlements/pro`);
+  await call(api, 'POST', `/licenses/${license.id}/revoke`);
+  for (const collection of ['machines', 'licenses', 'policies', 'products', 'entitlements', 'api-keys'] as const) {
+    await call(api, 'DELETE', `/${collection}/${each[collection].id}`);
+  }
+  return answers;
+}
+
+/** Where a value is not what its schema says. Objects have the fields that are described, all of them and no other. */
+function mismatches(value: unknown, schema: Schema, schemas: Record<string, Schema>, at: string): string[] {
+  if (schema.$ref !== undefined) return mismatches(value, schemas[schema.$ref.split('/').at(-1) ?? ''] ?? {}, schemas, at);
+  if (schema.anyOf !== undefined) {
+    const tried = schema.anyOf.map((alternative) => mismatches(value, alternative, schemas, at));
+    return tried.some((problems) => problems.length === 0) ? [] : tried.flat();
+  }
+  if (schema.allOf !== undefined) return schema.allOf.flatMap((part) => mismatches(value, part, schemas, at));
+  const types = schema.type === undefined ? [] : [schema.type].flat();
+  if (types.length === 0) return [`${at}: the schema says no type`];
+  const type = value === null ? 'null' : Array.isArray(value) ? 'array' : Number.isInteger(value) ? 'integer' : typeof value;
+  if (!types.includes(type) && !(type === 'integer' && types.includes('number'))) return [`${at}: ${type} is not ${types.join(' or ')}`];
+  if (schema.enum !== undefined && value !== null && !schema.enum.includes(value)) return [`${at}: ${String(value)} is not in the list`];
+  if (typeof value === 'string' && schema.format === 'date-time' && !/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/.test(value)) {
+    return [`${at}: ${value} is no time with milliseconds`];
+  }
+  if (Array.isArray(value)) return value.flatMap((item, index) => mismatches(item, schema.items ?? {}, schemas, `${at}[${index}]`));
+  if (typeof value !== 'object' || value === null) return [];
+  const { properties, additionalProperties } = schema;
+  if (properties === undefined) {
+    return typeof additionalProperties === 'object'
+      ? Object.entries(value).flatMap(([key, item]) => mismatches(item, additionalProperties, schemas, `${at}.${key}`))
+      : [];
+  }
+  const [said, answered] = [Object.keys(properties).sort().join(), Object.keys(value).sort().join()];
+  if (said !== answered) return [`${at}: answers ${answered}, says ${said}`];
+  return Object.entries(properties).flatMap(([key, part]) =>
+    mismatches((value as Record<string, unknown>)[key], part, schemas, `${at}.${key}`),
+  );
+}
