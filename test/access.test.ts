@@ -287,6 +287,13 @@ describe('access', () => {
       expect((await withKey(server.url, made.key).get('/licenses')).status).toBe(403);
     });
 
+    it('is not prolonged, nor changed otherwise, by one that lacks what it may do', async () => {
+      const maker = await vendor.keyWith('api-keys:write', 'licenses:read');
+      const stronger = expectStatus(await vendor.api.post('/api-keys', { name: 'x', expiresAt: '2020-01-01T00:00:00Z' }), 201).body.data;
+      expect(codeOf(await maker.patch(`/api-keys/${stronger.id}`, { expiresAt: null }))).toEqual([403, 'INSUFFICIENT_SCOPE']);
+      expect(codeOf(await withKey(server.url, stronger.key).get('/api-keys/current'))).toEqual([401, 'API_KEY_EXPIRED']);
+    });
+
     it('opens the other environment only when its maker has full access', async () => {
       const made = expectStatus(await vendor.api.post('/api-keys', { name: 'x', environment: 'test' }), 201).body.data;
       expect(made).toMatchObject({ environment: 'test', key: expect.stringMatching(/^lk_test_/) });

@@ -49,7 +49,10 @@ export class ApiKeysController {
   @Requires('api-keys:write')
   @AnswersOne(ApiKeyView)
   @Fails('CONFLICT')
-  @ApiOperation({ summary: 'Change an API key' })
+  @ApiOperation({
+    summary: 'Change an API key',
+    description: 'Only one that holds no scope that the caller lacks (403). Not a revoked one (409).',
+  })
   update(@Caller() caller: ApiKeyPrincipal, @PathId() id: string, @Body() body: UpdateApiKeyBody) {
     return this.apiKeys.update(caller, id, body);
   }

@@ -167,7 +167,7 @@ export function MetadataField(options: Partial<FieldOptions> = {}): PropertyDeco
     });
   };
   const help =
-    "The vendor's own data: a flat object of strings, numbers, booleans and null; at most 50 keys of at most 64 characters, 16 KiB in all.";
+    "The vendor's own data: a flat object of strings, numbers, booleans and null; at most 50 keys of at most 64 characters, 16 KiB in all. Keys cannot be names that every JavaScript object has, like `constructor`.";
   return field(
     { help, example: { orderId: 'A-1042' }, ...options },
     { type: 'object', additionalProperties: { type: ['string', 'number', 'boolean', 'null'] } as never, maxProperties: 50 },

@@ -48,7 +48,7 @@ function issuesOf(error: ValidationError, parent: string): Issue[] {
   const path = isIndex ? `${parent}[${error.property}]` : parent === '' ? error.property : `${parent}.${error.property}`;
   const own = Object.entries(error.constraints ?? {}).map(([name, message]) => ({
     path,
-    message: name === 'whitelistValidation' ? 'is not a known field' : message,
+    message: name === 'whitelistValidation' ? 'is not a known field' : error.value === undefined ? 'is required' : message,
   }));
   return [...own, ...(error.children ?? []).flatMap((child) => issuesOf(child, path))];
 }
