@@ -92,8 +92,12 @@ describe('on nothing but Node: the embedded database', () => {
     const blocker: Server = createServer();
     await new Promise<void>((done) => {
       // Busy already is just as good.
-      blocker.once('error', () => { done(); });
-      blocker.listen(5432, '127.0.0.1', () => { done(); });
+      blocker.once('error', () => {
+        done();
+      });
+      blocker.listen(5432, '127.0.0.1', () => {
+        done();
+      });
     });
     await start(embedded());
     blocker.close();
