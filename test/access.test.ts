@@ -1,3 +1,4 @@
+import { createSecretKey } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Controller, Get, Module, Post, type Type } from '@nestjs/common';
 import { DiscoveryModule, NestFactory } from '@nestjs/core';
@@ -422,7 +423,7 @@ describe('access', () => {
 
     it('is 401 for a wrong key', async () => {
       const { id, key } = await vendor.licenseUnder({});
-      const forged = generateLicenseKey('LIC', Buffer.alloc(32, 'not the secret'));
+      const forged = generateLicenseKey('LIC', createSecretKey(Buffer.alloc(32, 'not the secret')));
       const masterKey = new MasterKey(Buffer.from(testMasterKey(), 'base64'));
       const unissued = generateLicenseKey('LIC', masterKey.licenseKeyTagSecret);
       for (const typed of ['', 'x', id, forged, unissued, swapLast(key), vendor.liveKey]) {

@@ -1,4 +1,4 @@
-import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHmac, type KeyObject, randomBytes, timingSafeEqual } from 'node:crypto';
 
 /**
  * Generated license keys: `<prefix>-XXXX-XXXX-XXXX-XXXX-XXXX-XXXX` in Crockford base32
@@ -17,7 +17,7 @@ export const KEY_PREFIX_PATTERN = /^[A-Z]{2,10}$/;
 export const DEFAULT_KEY_PREFIX = 'LIC';
 
 /** Secrets are arguments: `tagSecret` is derived from the master key. */
-export function generateLicenseKey(prefix: string, tagSecret: Buffer, random: Buffer = randomBytes(RANDOM_BYTES)): string {
+export function generateLicenseKey(prefix: string, tagSecret: KeyObject, random: Buffer = randomBytes(RANDOM_BYTES)): string {
   const body = encode(Buffer.concat([random, tagOf(random, tagSecret)]));
   const groups = body.match(new RegExp(`.{${String(GROUP)}}`, 'g')) ?? [];
   return [prefix, ...groups].join('-');
@@ -29,7 +29,7 @@ export function generateLicenseKey(prefix: string, tagSecret: Buffer, random: Bu
  */
 export type ParsedLicenseKey = { origin: 'generated'; body: string | null } | { origin: 'vendor' };
 
-export function parseLicenseKey(typed: string, tagSecret: Buffer): ParsedLicenseKey {
+export function parseLicenseKey(typed: string, tagSecret: KeyObject): ParsedLicenseKey {
   const body = generatedBody(typed);
   if (body === null) return { origin: 'vendor' };
   const bytes = decode(body);
@@ -51,7 +51,7 @@ function generatedBody(typed: string): string | null {
   return GENERATED_FORMAT.test(prefix + body) ? body : null;
 }
 
-function tagOf(random: Buffer, tagSecret: Buffer): Buffer {
+function tagOf(random: Buffer, tagSecret: KeyObject): Buffer {
   return createHmac('sha256', tagSecret).update(random).digest().subarray(0, TAG_BYTES);
 }
 

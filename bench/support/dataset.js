@@ -1,0 +1,165 @@
+import { createHash } from 'node:crypto';
+import { v7 as uuidv7 } from 'uuid';
+import { generateLicenseKey, parseLicenseKey } from '../../dist/domain/license-key.js';
+import { policyFromTemplate, policyRuleNames } from '../../dist/domain/policy.js';
+
+const BATCH = 5000;
+const PRODUCTS = ['editor', 'viewer'];
+const ENTITLEMENTS = ['cloud-sync', 'export', 'plugins'];
+const CORES_OF_MACHINE = 8;
+const LICENSES_PER_OWN_ENTITLEMENT = 4;
+
+/** The policies of every product: an ordinary one, and one that makes the rules work (heartbeats, cores, grace). */
+const policies = (machines) => [
+  { name: 'Standard', rules: policyFromTemplate({ template: 'desktop_app', maxMachines: machines }) },
+  {
+    name: 'Fleet',
+    rules: policyFromTemplate({
+      template: 'cli_tool',
+      maxMachines: machines,
+      maxCores: machines * CORES_OF_MACHINE,
+      requireHeartbeat: true,
+      heartbeatIntervalMinutes: 10_080,
+      gracePeriodDays: 7,
+    }),
+  },
+];
+
+/**
+ * Fill the empty database with vendors and their licenses, in the state that a license in daily use is in: validated
+ * before (the first validation is another, rarer path), last an hour ago (so `lastValidatedAt` is due to be written).
+ * @returns for each license its key and the fingerprints of its machines
+ */
+export async function plantDataset(client, masterKey, { accounts, licenses, machines }) {
+  // Superuser's shortcut: what is inserted here is consistent, and checking each foreign key would take most of the time.
+  await client.query('SET session_replication_role = replica');
+  await client.query('SET synchronous_commit = off');
+  await plantVendors(client, accounts, machines);
+  const { rows: homes } = await client.query(`
+    SELECT policy.id AS "policyId", product.id AS "productId", product.key_prefix AS "keyPrefix", policy.environment_id AS "environmentId"
+      FROM policy JOIN product ON product.id = policy.product_id ORDER BY policy.id`);
+  const planted = [];
+  while (planted.length < licenses) {
+    const first = planted.length;
+    const batch = Array.from({ length: Math.min(BATCH, licenses - first) }, (_, index) =>
+      makeLicense(masterKey, homes[(first + index) % homes.length]),
+    );
+    await insertLicenses(client, masterKey, batch, machines);
+    for (const { id, key } of batch) {
+      planted.push({ key, fingerprints: Array.from({ length: machines }, (_, index) => fingerprintOf(id, index + 1)) });
+    }
+  }
+  await plantOwnEntitlements(client);
+  await client.query(`UPDATE product SET licenses_count = (SELECT count(*) FROM license WHERE license.product_id = product.id)`);
+  await settle(client);
+  return planted;
+}
+
+/** Accounts with their two environments, and products, policies and entitlements in each. */
+async function plantVendors(client, accounts, machines) {
+  await client.query(
+    `INSERT INTO account (id, name, slug, owner_email, updated_at)
+     SELECT uuidv7(), 'Vendor ' || n, 'vendor-' || n, 'owner@vendor-' || n || '.example', now() FROM generate_series(1, $1) AS n`,
+    [accounts],
+  );
+  await client.query(`
+    INSERT INTO environment (id, account_id, name)
+    SELECT uuidv7(), account.id, environment_name FROM account CROSS JOIN unnest(enum_range(NULL::environment_name)) AS environment_name`);
+  await client.query(
+    `INSERT INTO product (id, environment_id, name, code, key_prefix, updated_at)
+     SELECT uuidv7(), environment.id, initcap(code), code, upper(code), now() FROM environment CROSS JOIN unnest($1::text[]) AS code`,
+    [PRODUCTS],
+  );
+  await client.query(
+    `INSERT INTO entitlement (id, environment_id, code, name, updated_at)
+     SELECT uuidv7(), environment.id, code, initcap(code), now() FROM environment CROSS JOIN unnest($1::text[]) AS code`,
+    [ENTITLEMENTS],
+  );
+  for (const policy of policies(machines)) await plantPolicy(client, policy);
+  // All but the first, which is there for licenses to have of their own.
+  await client.query(
+    `INSERT INTO policy_entitlement (environment_id, policy_id, entitlement_id)
+     SELECT policy.environment_id, policy.id, entitlement.id
+       FROM policy JOIN entitlement ON entitlement.environment_id = policy.environment_id AND entitlement.code <> $1`,
+    [ENTITLEMENTS[0]],
+  );
+}
+
+/** The same policy for every product. */
+async function plantPolicy(client, { name, rules }) {
+  const columns = policyRuleNames.map(snake);
+  const row = Object.fromEntries(policyRuleNames.map((rule) => [snake(rule), rules[rule]]));
+  await client.query(
+    `INSERT INTO policy (id, environment_id, product_id, name, ${columns.join(', ')}, updated_at)
+     SELECT uuidv7(), product.environment_id, product.id, $1, ${columns.map((column) => `rules.${column}`).join(', ')}, now()
+       FROM product CROSS JOIN jsonb_populate_record(NULL::policy, $2::jsonb) AS rules`,
+    [name, JSON.stringify(row)],
+  );
+}
+
+/** A license with a real key, made as the service makes them (src/licenses/licenses.service.ts). */
+function makeLicense(masterKey, home) {
+  const key = generateLicenseKey(home.keyPrefix, masterKey.licenseKeyTagSecret);
+  return { ...home, id: uuidv7(), key, body: parseLicenseKey(key, masterKey.licenseKeyTagSecret).body };
+}
+
+async function insertLicenses(client, masterKey, batch, machines) {
+  await client.query(
+    `INSERT INTO license (id, environment_id, product_id, policy_id, key_origin, key_digest, key_sealed, pepper_id, name, user_email, user_name,
+                          expires_at, machine_count, cores_total, first_validated_at, first_activated_at, last_validated_at, metadata, updated_at)
+     SELECT id, environment_id, product_id, policy_id, 'generated', decode(digest, 'hex'), decode(sealed, 'hex'), $7,
+            'License ' || id, 'user-' || id || '@example.com', 'User ' || id, now() + interval '1 year', $8, $8::int * $9::int,
+            now() - interval '30 days', now() - interval '30 days', now() - interval '1 hour', jsonb_build_object('orderId', 'A-' || id), now()
+       FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[])
+         AS new (id, environment_id, product_id, policy_id, digest, sealed)`,
+    [
+      batch.map(({ id }) => id),
+      batch.map(({ environmentId }) => environmentId),
+      batch.map(({ productId }) => productId),
+      batch.map(({ policyId }) => policyId),
+      batch.map(({ body }) => hex(masterKey.digestGeneratedKey(body))),
+      batch.map(({ key, id }) => hex(masterKey.seal(key, id))),
+      masterKey.id,
+      machines,
+      CORES_OF_MACHINE,
+    ],
+  );
+  await client.query(
+    `INSERT INTO machine (id, environment_id, license_id, fingerprint, platform, hostname, cores, memory_mb, last_heartbeat_at, updated_at)
+     SELECT uuidv7(), environment_id, license_id, md5(license_id || ':' || n), 'linux', 'host-' || n, $4, 16384, now(), now()
+       FROM unnest($1::uuid[], $2::uuid[]) AS owner (license_id, environment_id) CROSS JOIN generate_series(1, $3) AS n`,
+    [batch.map(({ id }) => id), batch.map(({ environmentId }) => environmentId), machines, CORES_OF_MACHINE],
+  );
+}
+
+/** Some licenses have an entitlement on top of their policy's. */
+async function plantOwnEntitlements(client) {
+  await client.query(
+    `INSERT INTO license_entitlement (environment_id, license_id, entitlement_id, expires_at, quantity)
+     SELECT license.environment_id, license.id, entitlement.id, license.expires_at, 5
+       FROM (SELECT id, environment_id, expires_at, row_number() OVER () AS n FROM license) AS license
+       JOIN entitlement ON entitlement.environment_id = license.environment_id AND entitlement.code = $1
+      WHERE license.n % $2 = 0`,
+    [ENTITLEMENTS[0], LICENSES_PER_OWN_ENTITLEMENT],
+  );
+}
+
+/** Statistics for the planner, and the load's own write-back done now instead of in the middle of a measurement. */
+async function settle(client) {
+  await client.query('RESET session_replication_role');
+  await client.query('VACUUM (ANALYZE)');
+  await client.query('CHECKPOINT');
+}
+
+/** As the statement that inserts machines computes it. */
+function fingerprintOf(licenseId, number) {
+  return createHash('md5').update(`${licenseId}:${number}`).digest('hex');
+}
+
+function hex(bytes) {
+  return Buffer.from(bytes).toString('hex');
+}
+
+function snake(name) {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}

@@ -1,0 +1,44 @@
+/** The measurements as people read them. */
+
+/** Median of each figure over the rounds, and of the subject's rate divided by this target's in the same round. */
+export function summarise(results, subject) {
+  return results.map(({ name, rounds }) => ({
+    name,
+    requestsPerSecond: median(rounds.map((round) => round.requestsPerSecond)),
+    p50: median(rounds.map((round) => round.p50)),
+    p99: median(rounds.map((round) => round.p99)),
+    serverCpu: median(rounds.map((round) => round.serverCpu)),
+    databaseCpu: median(rounds.map((round) => round.databaseCpu)),
+    // Round by round, because what else the machine does weighs on neighbouring measurements alike.
+    ratios: rounds.map((round, index) => subject.rounds[index].requestsPerSecond / round.requestsPerSecond),
+  }));
+}
+
+/** The table; `summaries` begin with the subject. */
+export function tableOf(summaries) {
+  const header = ['', 'requests/s', 'p50 ms', 'p99 ms', 'CPU ms/request', '(database)', 'validate-key ÷ it', '(each round)'];
+  const lines = summaries.map(({ name, requestsPerSecond, p50, p99, serverCpu, databaseCpu, ratios }, index) => [
+    name,
+    Math.round(requestsPerSecond).toLocaleString('en'),
+    p50.toFixed(1),
+    p99.toFixed(1),
+    figure(serverCpu),
+    figure(databaseCpu),
+    ...(index === 0 ? ['', ''] : [`${median(ratios).toFixed(2)} ×`, ratios.map((ratio) => ratio.toFixed(2)).join('  ')]),
+  ]);
+  const all = [header, ...lines];
+  const widths = header.map((_, column) => Math.max(...all.map((line) => line[column].length)));
+  const render = (line) => line.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column]))).join('   ');
+  return [render(header), widths.map((width) => '─'.repeat(width)).join('───'), ...lines.map(render)].join('\n');
+}
+
+/** CPU milliseconds; nothing where they could not be measured. */
+function figure(milliseconds) {
+  return Number.isNaN(milliseconds) ? '' : milliseconds.toFixed(2);
+}
+
+export function median(numbers) {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
