@@ -9,6 +9,9 @@ import { prepareDatabase } from './core/migrate.js';
 import { openDatabase } from './core/open-database.js';
 import { Readiness } from './core/readiness.js';
 
+/** How long requests in flight have to end; what is left of the ten seconds is for buffers and the database. */
+const DRAIN_TIMEOUT_MS = 3000;
+
 /** A server that is up. */
 export interface Running {
   app: NestExpressApplication;
@@ -29,13 +32,14 @@ export async function boot(config: Config): Promise<Running> {
     if (applied.length > 0) logger.info({ applied }, 'migrations applied');
     for (const name of config.unused) logger.warn(`${name} is set, and has no effect in this version`);
     const database = new Database(opened.url, config.databasePoolSize);
+    await database.requireSessions();
     const app = await createApp({ config, database, masterKey, logger, clock: new Clock() });
     await app.listen(config.port, config.host);
     const { port } = (app.getHttpServer() as { address(): AddressInfo }).address();
     const host = config.host.includes(':') ? `[${config.host}]` : config.host;
     const stop = async (): Promise<void> => {
       app.get(Readiness).stop();
-      await app.close();
+      await closeWithin(app, DRAIN_TIMEOUT_MS);
       await database.close();
       await opened.close();
     };
@@ -44,4 +48,13 @@ export async function boot(config: Config): Promise<Running> {
     await opened.close();
     throw error;
   }
+}
+
+/** Requests in flight end by themselves; a client that never finishes its own is cut off. */
+async function closeWithin(app: NestExpressApplication, timeoutMs: number): Promise<void> {
+  const cutOff = setTimeout(() => {
+    app.getHttpServer().closeAllConnections();
+  }, timeoutMs);
+  await app.close();
+  clearTimeout(cutOff);
 }

@@ -1,4 +1,4 @@
-import { boot } from './boot.js';
+import { boot, type Running } from './boot.js';
 import { operatorProblems, readConfig } from './core/open-database.js';
 import { seedDemo } from './demo.js';
 
@@ -8,10 +8,17 @@ const STOP_TIMEOUT_MS = 9_500;
 
 async function main(): Promise<void> {
   const config = readConfig();
-  const running = await boot(config);
-  stopOnSignal(running.stop);
-  const demo = running.embedded && config.seedDemo ? await seedDemo(running) : '';
+  const booting = boot(config);
+  // From the beginning: a signal during the boot waits for its end and stops what it started.
+  stopOnSignal(async () => (await booting).stop());
+  const running = await booting;
+  const demo = running.embedded && config.seedDemo ? await seedDemo(running).catch((error: unknown) => stopAfter(error, running)) : '';
   process.stdout.write(`Latchkey is ready at ${running.url} (reference: ${running.url}/docs)\n${demo}`);
+}
+
+async function stopAfter(error: unknown, running: Running): Promise<never> {
+  await running.stop();
+  throw error;
 }
 
 /** Exit 0 within ten seconds, whatever hangs; a second signal does not wait. */

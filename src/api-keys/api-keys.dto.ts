@@ -14,9 +14,8 @@ export class CreateApiKeyBody {
   name!: string;
 
   @Choice(['live', 'test'], {
-    help: "The environment that it opens. Another than the caller's needs a full-access key.",
+    help: "The environment that it opens; absent = the caller's. Another needs a full-access key.",
     optional: true,
-    default: "the caller's",
   })
   environment?: EnvironmentName;
 

@@ -2,7 +2,7 @@ import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/com
 import type { Request } from 'express';
 import { Config } from '../core/config.js';
 import { LatchkeyError } from '../domain/errors.js';
-import { allScopes, insufficientScope, requireScopes } from '../domain/scopes.js';
+import { allScopes, insufficientScope, isFullAccess, missingScopes, requireScopes } from '../domain/scopes.js';
 import { ACCESS, type Access } from './access.js';
 import { Authenticator } from './authenticator.js';
 import { readCredential } from './credentials.js';
@@ -41,7 +41,8 @@ function admit(principal: Principal, access: Access): void {
   if (access.kind === 'public') return;
   if (principal.kind === 'anonymous') throw new LatchkeyError('AUTH_FAILED', 'A credential is needed.');
   if (principal.kind === 'apiKey' && access.kind === 'apiKey') {
-    requireScopes(principal.scopes, access.fullAccess === true ? allScopes : access.scopes);
+    if (access.fullAccess === true && !isFullAccess(principal.scopes)) throw insufficientScope(missingScopes(principal.scopes, allScopes));
+    requireScopes(principal.scopes, access.scopes);
     return;
   }
   if (principal.kind === 'license' && (access.kind === 'license' || (access.kind === 'apiKey' && access.orLicense))) return;

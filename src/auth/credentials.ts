@@ -31,7 +31,8 @@ export function readCredential(request: Pick<IncomingMessage, 'headersDistinct'>
 }
 
 function parseAuthorization(header: string): Credential {
-  const [, name = '', value = ''] = /^\s*(\S+)\s*(.*?)\s*$/.exec(header) ?? [];
+  const [name = ''] = header.trim().split(/\s/, 1);
+  const value = header.trim().slice(name.length).trim();
   const scheme = schemes.get(name.toLowerCase());
   if (scheme === undefined)
     throw new LatchkeyError('AUTH_FAILED', 'The Authorization header must be Bearer, ApiKey or License, and a key.');

@@ -90,7 +90,7 @@ export const settings = {
 } as const satisfies Record<string, Setting>;
 
 /** Prefixes that are ours alone: a variable with one of them that is no setting is a misspelling. */
-const OUR_PREFIXES = ['LATCHKEY_', 'LIMIT_', 'WEBHOOK_', 'DATABASE_', 'MASTER_', 'PLATFORM_', 'METRICS_', 'SEED_', 'TRUSTED_', 'CORS_'];
+const OUR_PREFIXES = ['LIMIT_', 'WEBHOOK_', 'DATABASE_', 'MASTER_', 'PLATFORM_', 'METRICS_', 'SEED_', 'TRUSTED_', 'CORS_'];
 
 /** The settings in force; also the token under which Nest hands them out. */
 export class Config {
@@ -119,8 +119,14 @@ export class ConfigError extends Error {
   }
 }
 
-/** @throws ConfigError listing every problem */
-export function loadConfig(environment: Record<string, string | undefined>): Config {
+type Environment = Record<string, string | undefined>;
+
+/**
+ * `file` is what `.env` says, where the environment says nothing. The file is ours: every name in it must be a setting.
+ * @throws ConfigError listing every problem
+ */
+export function loadConfig(given: Environment, file: Environment = {}): Config {
+  const environment = { ...file, ...given };
   const problems: string[] = [];
   const values: Record<string, unknown> = {};
   for (const [name, setting] of Object.entries<Setting>(settings)) {
@@ -136,7 +142,7 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
     problems.push('MASTER_KEY: is required with DATABASE_URL (openssl rand -base64 32)');
   }
   for (const name of Object.keys(environment)) {
-    if (!(name in settings) && OUR_PREFIXES.some((prefix) => name.startsWith(prefix)))
+    if (!(name in settings) && (name in file || OUR_PREFIXES.some((prefix) => name.startsWith(prefix))))
       problems.push(`${name}: is no setting of Latchkey (misspelt?)`);
   }
   if (problems.length > 0) throw new ConfigError(problems);

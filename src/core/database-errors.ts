@@ -11,7 +11,7 @@ const uniqueFields: Record<string, string> = {
 };
 
 /** SQLSTATE classes and codes that mean "not now": https://www.postgresql.org/docs/current/errcodes-appendix.html */
-const UNAVAILABLE_STATES = /^(08|53|57P0|25006|40|55P03|57014|58|XX)/;
+const UNAVAILABLE_STATES = /^(08|53|57P0|25006|40|55P03|57014)/;
 const UNIQUE_VIOLATION = '23505';
 const UNAVAILABLE_PRISMA_CODES = new Set([
   'P1000',
@@ -49,7 +49,7 @@ export function fromDatabase(thrown: unknown): LatchkeyError | null {
       const field = Object.entries(uniqueFields).find(([name]) => constraint.includes(name))?.[1];
       if (field !== undefined) return taken(field);
     }
-    if (isUnavailable(error)) return new LatchkeyError('UNAVAILABLE', 'The database is away. Try again shortly.');
+    if (isUnavailable(error)) return new LatchkeyError('UNAVAILABLE', 'The database is away or too busy. Try again shortly.');
   }
   return null;
 }

@@ -1,7 +1,11 @@
 import { PrismaPg } from '@prisma/adapter-pg';
 import pg from 'pg';
+import { parseIntoClientConfig } from 'pg-connection-string';
 import type { EnvironmentName } from '../domain/api-key.js';
 import { PrismaClient, type Prisma } from '../generated/prisma/client.js';
+
+/** A database that Latchkey must not run on; the message says what to do. */
+export class DatabaseNotUsable extends Error {}
 
 /** Whose data a unit of work may touch. */
 export interface Tenant {
@@ -27,6 +31,8 @@ export const LOOKUP_ROLE = 'latchkey_lookup';
 const ACQUIRE_TIMEOUT_MS = 10_000;
 const WORK_TIMEOUT_MS = 30_000;
 const STATEMENT_TIMEOUT_MS = 20_000;
+/** The same on this side, for when the network takes the answer with it. */
+const QUERY_TIMEOUT_MS = 25_000;
 /** Share of the pool that the hot paths have to themselves. */
 const LOOKUP_SHARE = 0.5;
 
@@ -52,7 +58,7 @@ export class Database {
   within<T>(tenant: Tenant, work: (db: Db) => Promise<T>): Promise<T> {
     return this.client.$transaction(async (db) => {
       await db.$executeRaw`
-        SELECT set_config('app.environment_id', ${tenant.environmentId}, true),
+        SELECT set_config('role', ${TENANT_ROLE}, true), set_config('app.environment_id', ${tenant.environmentId}, true),
                set_config('app.account_id', ${tenant.accountId}, true)`;
       return work(db);
     });
@@ -75,9 +81,25 @@ export class Database {
     return rows;
   }
 
-  /** Whether the database answers. */
+  /** Whether the database answers, on both of our ways to it. */
   async ping(): Promise<void> {
-    await this.lookups.query('SELECT 1');
+    await Promise.all([this.client.$queryRaw`SELECT 1`, this.lookups.query('SELECT 1')]);
+  }
+
+  /**
+   * Sessions really run as our roles and in UTC: a pooler in between may drop what a session is started with.
+   * @throws DatabaseNotUsable
+   */
+  async requireSessions(): Promise<void> {
+    const sessionOf = `SELECT current_user::text AS role, current_setting('TimeZone') AS zone`;
+    const tenants = await this.client.$queryRawUnsafe<{ role: string; zone: string }[]>(sessionOf);
+    const { rows: lookups } = await this.lookups.query<{ role: string; zone: string }>(sessionOf);
+    const found = [...tenants, ...lookups].map(({ role, zone }) => `${role} ${zone}`).join(', ');
+    if (found !== `${TENANT_ROLE} UTC, ${LOOKUP_ROLE} UTC`) {
+      throw new DatabaseNotUsable(
+        `Sessions run as ${found}: something between Latchkey and its database drops the options that a session starts with.`,
+      );
+    }
   }
 
   /** After everything that might still want to save. */
@@ -91,11 +113,14 @@ export class Database {
  * timestamp as UTC whatever the session's zone is.
  */
 function poolConfig(connectionString: string, role: string, max: number, more = ''): pg.PoolConfig {
+  // Taken apart, because what a connection string says wins over what stands beside it; ours comes after its own options.
+  const given = parseIntoClientConfig(connectionString);
   return {
-    connectionString,
+    ...given,
     max,
-    options: `-c role=${role} -c timezone=UTC -c statement_timeout=${String(STATEMENT_TIMEOUT_MS)} ${more}`,
+    options: `${given.options ?? ''} -c role=${role} -c timezone=UTC -c statement_timeout=${String(STATEMENT_TIMEOUT_MS)} ${more}`,
     connectionTimeoutMillis: ACQUIRE_TIMEOUT_MS,
+    query_timeout: QUERY_TIMEOUT_MS,
     keepAlive: true,
     allowExitOnIdle: true,
     application_name: `latchkey ${role}`,

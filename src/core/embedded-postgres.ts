@@ -23,7 +23,7 @@ const IN_USE_LOCK = 7_205_759_403;
 const DATABASE = 'latchkey';
 const SUPERUSER = 'postgres';
 const START_TIMEOUT_SECONDS = 60;
-const STOP_TIMEOUT_SECONDS = 8;
+const STOP_TIMEOUT_SECONDS = 5;
 
 /** A running embedded database. `stop` is for the process that started or took it over. */
 export class EmbeddedPostgres {

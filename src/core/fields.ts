@@ -80,7 +80,7 @@ export function Version(options: FieldOptions & { range?: boolean }): PropertyDe
 }
 
 /** A list of texts without repetition, each checked like `Text`. */
-export function TextList(options: TextOptions & { minItems?: number; maxItems: number }): PropertyDecorator {
+export function TextList(options: TextOptions & { minItems?: number; maxItems: number; unique?: boolean }): PropertyDecorator {
   const { min = 1, max, pattern } = options;
   const each = { each: true };
   const checks = [
@@ -188,7 +188,7 @@ export function ObjectList(
     ValidateNested({ each: true, message: 'must be objects' }),
     Type(type),
   ];
-  return field(options, { type: () => type(), isArray: true, ...listSchema(options) }, checks);
+  return field(options, { type: () => type(), isArray: true, ...listSchema({ ...options, unique: false }) }, checks);
 }
 
 /** Part of an answer: an object of another view. Not for input. */
@@ -242,8 +242,8 @@ function listChecks({
   ];
 }
 
-function listSchema({ minItems = 0, maxItems }: { minItems?: number; maxItems: number }): object {
-  return { minItems, maxItems, uniqueItems: true };
+function listSchema({ minItems = 0, maxItems, unique = true }: { minItems?: number; maxItems: number; unique?: boolean }): object {
+  return { minItems, maxItems, ...(unique ? { uniqueItems: true } : {}) };
 }
 
 function isFlat(list: unknown): boolean {

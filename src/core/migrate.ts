@@ -1,14 +1,11 @@
 import pg from 'pg';
-import { LOOKUP_ROLE, SYSTEM_ROLE, TENANT_ROLE } from './database.js';
+import { DatabaseNotUsable, LOOKUP_ROLE, SYSTEM_ROLE, TENANT_ROLE } from './database.js';
 import { applyMigrations, type MigrationStatus, migrationStatus } from './schema-engine.js';
 
 /** Any two Latchkey processes that boot at once agree on this number. */
 const MIGRATION_LOCK = 7_205_759_404;
 const MINIMUM_VERSION = 150_000;
 const ROLES = [TENANT_ROLE, SYSTEM_ROLE, LOOKUP_ROLE];
-
-/** A database that Latchkey must not run on; the message says what to do. */
-export class DatabaseNotUsable extends Error {}
 
 /**
  * Bring the schema up to date and make sure that the isolation between tenants is real. Of servers that boot at once

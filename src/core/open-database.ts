@@ -1,8 +1,9 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { parseEnv } from 'node:util';
 import { type Config, ConfigError, loadConfig } from './config.js';
 import { EmbeddedPostgres } from './embedded-postgres.js';
 import { embeddedMasterKey, MasterKey } from './master-key.js';
-import { DatabaseNotUsable } from './migrate.js';
+import { DatabaseNotUsable } from './database.js';
 import { EmbeddedPostgresError } from './postgres-layout.js';
 
 /** The way from the environment to a database, which the server and the command line have in common. */
@@ -22,8 +23,8 @@ export interface OpenDatabase {
  * @throws ConfigError
  */
 export function readConfig(): Config {
-  if (existsSync('.env')) process.loadEnvFile('.env');
-  return loadConfig(process.env);
+  const file = existsSync('.env') ? parseEnv(readFileSync('.env', 'utf8')) : {};
+  return loadConfig(process.env, file);
 }
 
 /**

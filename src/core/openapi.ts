@@ -125,8 +125,15 @@ export function createOpenApi(app: INestApplication, version: string): OpenAPIOb
   document.components = { ...document.components, schemas: { ...document.components?.schemas, ...sharedSchemas } };
   for (const schema of Object.entries(document.components.schemas ?? {}))
     requireEveryFieldOfViews(...(schema as [string, { properties?: object; required?: string[] }]));
+  describeChanges(document.components.schemas ?? {});
   for (const path of Object.values(document.paths)) {
-    for (const operation of Object.values(path as Record<string, Operation>)) addErrors(operation);
+    for (const operation of Object.values(path as Record<string, Operation>)) {
+      addErrors(operation);
+      // `metadata[key]=value`
+      for (const parameter of operation.parameters ?? []) {
+        if (parameter.in === 'query' && parameter.name === 'metadata') Object.assign(parameter, { style: 'deepObject', explode: true });
+      }
+    }
   }
   return document;
 }
@@ -194,6 +201,15 @@ const sharedSchemas = {
 /** A view answers every one of its fields, always. */
 function requireEveryFieldOfViews(name: string, schema: { properties?: object; required?: string[] }): void {
   if (name.endsWith('View')) schema.required = Object.keys(schema.properties ?? {});
+}
+
+/** In a change an absent field stays as it is: whoever filled in the defaults of creation would clear fields. */
+function describeChanges(schemas: Record<string, object>): void {
+  for (const [name, schema] of Object.entries(schemas)) {
+    if (!name.startsWith('Update')) continue;
+    for (const property of Object.values((schema as { properties?: Record<string, object> }).properties ?? {}))
+      Reflect.deleteProperty(property, 'default');
+  }
 }
 
 /** The refusals that follow from what a route takes, and its own. */

@@ -61,20 +61,30 @@ describe('the beginning', () => {
 
   it('without a term there is no expiry', () => {
     expect(initialTerm(undefined, policy(), now)).toEqual(perpetual);
-    expect(clockStartedBy('FROM_FIRST_USE', waiting, policy({ expirationBasis: 'FROM_FIRST_USE' }), now)).toEqual(perpetual);
+    expect(clockStartedBy('FROM_FIRST_USE', { ...waiting, createdAt: now }, policy({ expirationBasis: 'FROM_FIRST_USE' }), now)).toEqual(
+      perpetual,
+    );
   });
 
   it.each(expirationBases.flatMap((basis) => expirationBases.map((event) => ({ basis, event }))))(
     'a license that waits for $basis, at $event',
     ({ basis, event }) => {
       const rules = policy({ durationDays: 30, expirationBasis: basis });
-      expect(clockStartedBy(event, { clockPending: true }, rules, now)).toEqual(event === basis ? running : null);
+      // The policy came to count from creation while the license waited: then it did so in vain, and any event ends that.
+      const expected = event === basis || basis === 'FROM_CREATION' ? running : null;
+      expect(clockStartedBy(event, { clockPending: true, createdAt: now }, rules, now)).toEqual(expected);
     },
   );
 
+  it('a clock that waited in vain counts from creation, not from the event that ends the wait', () => {
+    const rules = policy({ durationDays: 30, expirationBasis: 'FROM_CREATION' });
+    const later = date('2031-01-01T00:00:00.000Z');
+    expect(clockStartedBy('FROM_FIRST_VALIDATION', { clockPending: true, createdAt: now }, rules, later)).toEqual(running);
+  });
+
   it('the clock starts once', () => {
     const rules = policy({ durationDays: 30, expirationBasis: 'FROM_FIRST_VALIDATION' });
-    expect(clockStartedBy('FROM_FIRST_VALIDATION', { clockPending: false }, rules, now)).toBeNull();
+    expect(clockStartedBy('FROM_FIRST_VALIDATION', { clockPending: false, createdAt: now }, rules, now)).toBeNull();
   });
 });
 

@@ -64,15 +64,19 @@ export function explicitTerm(expiresAt: Date | null): TermColumns {
   return { expiresAt, termAnchorAt: expiresAt, clockPending: false };
 }
 
-/** The term that an event begins, or null when it is not the one that the license waits for. */
+/**
+ * The term that an event begins, or null when it is not the one that the license waits for. A license that waits while
+ * its policy has come to count from creation has waited in vain: any event begins its term, back then.
+ */
 export function clockStartedBy(
   event: ExpirationBasis,
-  license: Pick<TermColumns, 'clockPending'>,
+  license: Pick<TermColumns, 'clockPending'> & { createdAt: Date },
   policy: TermPolicy & Pick<PolicyRules, 'expirationBasis'>,
   at: Date,
 ): TermColumns | null {
-  if (!license.clockPending || policy.expirationBasis !== event) return null;
-  return { expiresAt: null, termAnchorAt: null, clockPending: false, ...firstTerm(policy, at) };
+  const fromCreation = policy.expirationBasis === 'FROM_CREATION';
+  if (!license.clockPending || (policy.expirationBasis !== event && !fromCreation)) return null;
+  return { expiresAt: null, termAnchorAt: null, clockPending: false, ...firstTerm(policy, fromCreation ? license.createdAt : at) };
 }
 
 /** Where a license stands in its term. Expiry is exclusive: at `expiresAt` itself it is over. */

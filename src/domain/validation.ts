@@ -157,6 +157,11 @@ export const rules: readonly Rule[] = [
 /** Rule 1, `exists`: what an unknown key, a deleted license and a made-up key all get. */
 export const notFoundVerdict: Verdict = { valid: false, code: 'NOT_FOUND', message: validationMessages.NOT_FOUND, warnings: [] };
 
+/** Rule 20 after the fact: a success whose uses could not be counted any more is none. */
+export function usesExceeded(verdict: Verdict): Verdict {
+  return { ...verdict, valid: false, code: 'USES_EXCEEDED', message: validationMessages.USES_EXCEEDED };
+}
+
 /** Same facts, same verdict. */
 export function judge(facts: Facts): Verdict {
   const warnings: Notice[] = [];

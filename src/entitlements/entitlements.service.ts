@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { Clock } from '../core/clock.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
+import { containsAnyCase } from '../core/like.js';
 import { type Page, paginate } from '../core/page.js';
 import { notFound } from '../domain/errors.js';
 import type { Entitlement, Prisma } from '../generated/prisma/client.js';
@@ -29,8 +30,7 @@ export class EntitlementsService {
 
   list(tenant: Tenant, query: EntitlementsQuery): Promise<Page<EntitlementView>> {
     const where: Prisma.EntitlementWhereInput = { deletedAt: null, code: query.code };
-    if (query.q !== undefined)
-      where.OR = [{ name: { contains: query.q, mode: 'insensitive' } }, { code: { contains: query.q, mode: 'insensitive' } }];
+    if (query.q !== undefined) where.OR = [{ name: containsAnyCase(query.q) }, { code: containsAnyCase(query.q) }];
     return this.database.within(tenant, (db) =>
       paginate(
         query,

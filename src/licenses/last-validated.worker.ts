@@ -54,16 +54,16 @@ export class LastValidatedWorker implements OnApplicationBootstrap, OnApplicatio
     if (this.pending.size === 0) return;
     const batch = this.pending;
     this.pending = new Map();
-    // Sorted, so that two processes take the rows in the same order and cannot deadlock.
-    const ids = [...batch.keys()].sort();
+    const ids = [...batch.keys()];
     const times = ids.map((id) => batch.get(id));
     try {
       await this.database.acrossTenants(
         'keep lastValidatedAt of licenses',
         (db) => db.$executeRaw`
+        WITH held AS (SELECT id FROM license WHERE id = ANY(${ids}::uuid[]) ORDER BY id FOR NO KEY UPDATE)
         UPDATE license SET last_validated_at = seen.at
-          FROM (SELECT id, at FROM unnest(${ids}::uuid[], ${times}::timestamptz[]) AS seen (id, at) ORDER BY id) AS seen
-         WHERE license.id = seen.id AND (license.last_validated_at IS NULL OR license.last_validated_at < seen.at)`,
+          FROM held JOIN unnest(${ids}::uuid[], ${times}::timestamptz[]) AS seen (id, at) USING (id)
+         WHERE license.id = held.id AND (license.last_validated_at IS NULL OR license.last_validated_at < seen.at)`,
       );
     } catch (error) {
       this.logger.warn({ err: error }, 'lastValidatedAt could not be written; it is tried again');

@@ -42,10 +42,9 @@ class LicenseFields {
   startsAt?: Date | null;
 
   @Timestamp({
-    help: "When it ends, instead of what the policy's term says; null = perpetual.",
+    help: "When it ends; null = perpetual. Absent at creation = what the policy's term says.",
     optional: true,
     nullable: true,
-    default: "from the policy's term",
     example: '2027-01-15T10:30:00.000Z',
   })
   expiresAt?: Date | null;

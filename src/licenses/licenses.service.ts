@@ -5,6 +5,7 @@ import type { TenantPrincipal } from '../auth/principal.js';
 import { Clock } from '../core/clock.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
 import { MasterKey } from '../core/master-key.js';
+import { containsAnyCase, equalsAnyCase } from '../core/like.js';
 import { type Page, paginate } from '../core/page.js';
 import { invalid, notFound } from '../domain/errors.js';
 import { explicitTerm, initialTerm, renewedExpiry } from '../domain/expiry.js';
@@ -144,9 +145,10 @@ export class LicensesService {
     action: string,
     decide: (db: Db, license: LicenseRow, now: Date) => Promise<Prisma.LicenseUncheckedUpdateInput> | Prisma.LicenseUncheckedUpdateInput,
   ): Promise<LicenseView> {
-    const now = this.clock.now();
     return this.database.within(caller.tenant, async (db) => {
       const license = await lockLicense(db, id);
+      // After the lock: whoever waited for it judges by the time at which it may act.
+      const now = this.clock.now();
       requireNotRevoked(license, license.policy, now, action);
       const data = await decide(db, license, now);
       return this.view(caller, await db.license.update({ where: { id }, data, include: includeForView }));
@@ -175,7 +177,7 @@ export class LicensesService {
   private async filters(db: Db, tenant: Tenant, query: LicensesQuery): Promise<Prisma.LicenseWhereInput> {
     const all: Prisma.LicenseWhereInput[] = [{ deletedAt: null, productId: query.productId, policyId: query.policyId }];
     if (query.status !== undefined) all.push(await statusIs(db, query.status, this.clock.now()));
-    if (query.userEmail !== undefined) all.push({ userEmail: { equals: query.userEmail, mode: 'insensitive' } });
+    if (query.userEmail !== undefined) all.push({ userEmail: equalsAnyCase(query.userEmail) });
     if (query.key !== undefined) {
       const digest = await this.authenticator.licenseKeyDigest(query.key, tenant.accountId);
       all.push(digest === null ? { id: { in: [] } } : { keyDigest: digest });
@@ -187,7 +189,7 @@ export class LicensesService {
     if (query.expiresBefore !== undefined) all.push({ expiresAt: { lt: query.expiresBefore } });
     if (query.expiresAfter !== undefined) all.push({ expiresAt: { gte: query.expiresAfter } });
     if (query.q !== undefined) {
-      const contains = { contains: query.q, mode: 'insensitive' } as const;
+      const contains = containsAnyCase(query.q);
       all.push({ OR: [{ name: contains }, { userName: contains }, { userEmail: contains }] });
     }
     for (const [key, value] of Object.entries(query.metadata ?? {})) all.push(metadataIs(key, value));

@@ -14,9 +14,8 @@ import {
   type ValidationRequest,
   type Verdict,
 } from '../domain/validation.js';
+import { FINGERPRINT } from '../machines/machines.dto.js';
 import { HeldEntitlementView } from './licenses.dto.js';
-
-const FINGERPRINT = { min: 8, max: 256, pattern: /^[\x20-\x7e]+$/, patternHelp: 'must be printable ASCII characters' };
 
 export class ValidateKeyBody {
   @Text({
@@ -47,6 +46,8 @@ export class ValidateKeyBody {
     help: "Several fingerprints of one machine; the policy's `fingerprintMatching` says how many must be active.",
     minItems: 1,
     maxItems: 20,
+    // The same one twice is one.
+    unique: false,
     optional: true,
     example: ['a1b2c3d4e5f6a7b8'],
   })
@@ -70,7 +71,7 @@ export class ValidateKeyBody {
   @Text({ help: 'Comes back in the answer. (Answers are not signed in this version.)', max: 128, optional: true, example: 'f3a9c1' })
   nonce?: string;
 
-  @Integer({ help: 'Count so many uses, if the license is valid.', min: 1, optional: true, example: 1 })
+  @Integer({ help: 'Count so many uses, if the license is valid.', min: 1, max: 1_000_000, optional: true, example: 1 })
   increment?: number;
 }
 

@@ -11,7 +11,7 @@ const LICENSE_COLUMNS = [
 
 /**
  * All that a validation depends on, in one statement: $1 the key's digest, $2 the fingerprints that were sent. Every
- * table is reached through a unique index; the plan is the same for ten licenses and ten million (bench/validate.ts).
+ * table is reached through a unique index; the plan is the same for ten licenses and ten million (bench/validate.js).
  */
 export const FIND_VALIDATION_FACTS = {
   name: 'find_validation_facts',

@@ -3,7 +3,7 @@ import { Authenticator } from '../auth/authenticator.js';
 import { Clock } from '../core/clock.js';
 import { Database } from '../core/database.js';
 import { clockStartedBy } from '../domain/expiry.js';
-import { type Facts, judge, type LicenseFacts, notFoundVerdict, type Verdict } from '../domain/validation.js';
+import { type Facts, judge, type LicenseFacts, notFoundVerdict, usesExceeded, type Verdict } from '../domain/validation.js';
 import { LastValidatedWorker } from './last-validated.worker.js';
 import { toNotFoundView, toValidationRequest, toValidationView, type ValidateKeyBody, type ValidationView } from './validation.dto.js';
 import { FIND_VALIDATION_FACTS, toLicenseFacts, type ValidationFactsRow } from './validation.query.js';
@@ -46,13 +46,13 @@ export class ValidationService {
    */
   private async record(verdict: Verdict, facts: Facts): Promise<[Verdict, Facts]> {
     const { license, policy, request, now } = facts;
-    const isFirst = license.firstValidatedAt === null;
     const increment = request.increment ?? 0;
-    if (!verdict.valid || (!isFirst && increment === 0)) return [verdict, facts];
-
     const term =
       clockStartedBy('FROM_FIRST_VALIDATION', license, policy, now) ??
       (increment > 0 ? clockStartedBy('FROM_FIRST_USE', license, policy, now) : null);
+    const leavesTraces = license.firstValidatedAt === null || term !== null || increment > 0;
+    if (!verdict.valid || !leavesTraces) return [verdict, facts];
+
     const [saved] = await this.database.within(
       facts,
       (db) => db.$queryRaw<{ usesCount: number; expiresAt: Date | null }[]>`
@@ -67,8 +67,8 @@ export class ValidationService {
       RETURNING uses_count AS "usesCount", expires_at AS "expiresAt"`,
     );
 
-    // Others took the last uses between our look and our count: the same facts with all uses taken say so.
-    if (saved === undefined) return [judge({ ...facts, license: { ...license, usesCount: Number.MAX_SAFE_INTEGER } }), facts];
-    return [verdict, { ...facts, license: { ...license, ...saved } }];
+    if (saved !== undefined) return [verdict, { ...facts, license: { ...license, ...saved } }];
+    // Others took the last uses between our look and our count. Without a count the look itself is the answer.
+    return [increment > 0 ? usesExceeded(verdict) : verdict, facts];
   }
 }

@@ -10,7 +10,8 @@ import type { Machine } from '../generated/prisma/client.js';
 export const machinePlatforms = ['macos', 'windows', 'linux', 'docker', 'kubernetes', 'other'] as const;
 type MachinePlatform = (typeof machinePlatforms)[number];
 
-const FINGERPRINT = { min: 8, max: 256, pattern: /^[\x20-\x7e]+$/, patternHelp: 'must be printable ASCII characters' };
+/** What every fingerprint is, wherever one is taken. */
+export const FINGERPRINT = { min: 8, max: 256, pattern: /^[\x20-\x7e]+$/, patternHelp: 'must be printable ASCII characters' };
 
 export class MachineComponent {
   @Text({ help: 'What it is, in your own words.', max: 64, example: 'motherboard' })

@@ -3,6 +3,7 @@ import type { ApiKeyPrincipal, TenantPrincipal } from '../auth/principal.js';
 import { Answer } from '../core/answer.interceptor.js';
 import { Clock } from '../core/clock.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
+import { containsAnyCase } from '../core/like.js';
 import { type Page, paginate } from '../core/page.js';
 import { requireMayActivate } from '../domain/activation.js';
 import { invalid, LatchkeyError, notFound } from '../domain/errors.js';
@@ -70,7 +71,7 @@ export class MachinesService {
       ];
       if (query.status !== undefined) filters.push(await statusIs(db, query.status, now));
       if (query.q !== undefined) {
-        const contains = { contains: query.q, mode: 'insensitive' } as const;
+        const contains = containsAnyCase(query.q);
         filters.push({ OR: [{ name: contains }, { hostname: contains }, { fingerprint: contains }] });
       }
       return paginate(

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { Clock } from '../core/clock.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
+import { containsAnyCase } from '../core/like.js';
 import { type Page, paginate } from '../core/page.js';
 import { invalid, LatchkeyError, notFound } from '../domain/errors.js';
 import { changedPolicy, policyFromTemplate, policyIssues, type PolicyRequest, type PolicyRules, rulesOf } from '../domain/policy.js';
@@ -39,7 +40,7 @@ export class PoliciesService {
 
   list(tenant: Tenant, query: PoliciesQuery): Promise<Page<PolicyView>> {
     const where: Prisma.PolicyWhereInput = { deletedAt: null, productId: query.productId };
-    if (query.q !== undefined) where.name = { contains: query.q, mode: 'insensitive' };
+    if (query.q !== undefined) where.name = containsAnyCase(query.q);
     return this.database.within(tenant, (db) =>
       paginate(
         query,

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { Clock } from '../core/clock.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
+import { containsAnyCase, equalsAnyCase } from '../core/like.js';
 import { type Page, paginate } from '../core/page.js';
 import { LatchkeyError, notFound } from '../domain/errors.js';
 import { DEFAULT_KEY_PREFIX } from '../domain/license-key.js';
@@ -24,9 +25,8 @@ export class ProductsService {
 
   list(tenant: Tenant, query: ProductsQuery): Promise<Page<ProductView>> {
     const where: Prisma.ProductWhereInput = { deletedAt: null };
-    if (query.code !== undefined) where.code = { equals: query.code, mode: 'insensitive' };
-    if (query.q !== undefined)
-      where.OR = [{ name: { contains: query.q, mode: 'insensitive' } }, { code: { contains: query.q, mode: 'insensitive' } }];
+    if (query.code !== undefined) where.code = equalsAnyCase(query.code);
+    if (query.q !== undefined) where.OR = [{ name: containsAnyCase(query.q) }, { code: containsAnyCase(query.q) }];
     return this.database.within(tenant, (db) =>
       paginate(
         query,
