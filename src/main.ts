@@ -1,4 +1,4 @@
-import { boot, type Running } from './boot.js';
+import { boot } from './boot.js';
 import { operatorProblems, readConfig } from './core/open-database.js';
 import { seedDemo } from './demo.js';
 
@@ -10,19 +10,22 @@ async function main(): Promise<void> {
   const config = readConfig();
   const booting = boot(config);
   // From the beginning: a signal during the boot waits for its end and stops what it started.
-  stopOnSignal(async () => (await booting).stop());
+  const isStopping = stopOnSignal(async () => (await booting).stop());
   const running = await booting;
-  const demo = running.embedded && config.seedDemo ? await seedDemo(running).catch((error: unknown) => stopAfter(error, running)) : '';
-  process.stdout.write(`Latchkey is ready at ${running.url} (reference: ${running.url}/docs)\n${demo}`);
+  if (isStopping()) return;
+  try {
+    const demo = running.embedded && config.seedDemo ? await seedDemo(running) : '';
+    process.stdout.write(`Latchkey is ready at ${running.url} (reference: ${running.url}/docs)\n${demo}`);
+  } catch (error) {
+    // Stopped in the middle of the seed: that is no failure, and the stop is on its way.
+    if (isStopping()) return;
+    await running.stop();
+    throw error;
+  }
 }
 
-async function stopAfter(error: unknown, running: Running): Promise<never> {
-  await running.stop();
-  throw error;
-}
-
-/** Exit 0 within ten seconds, whatever hangs; a second signal does not wait. */
-function stopOnSignal(stop: () => Promise<void>): void {
+/** Exit 0 within ten seconds, whatever hangs; a second signal does not wait. Answers whether a first one came. */
+function stopOnSignal(stop: () => Promise<void>): () => boolean {
   let stopping = false;
   const onSignal = (): void => {
     if (stopping) process.exit(1);
@@ -38,6 +41,7 @@ function stopOnSignal(stop: () => Promise<void>): void {
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
+  return () => stopping;
 }
 
 /** Conditions that the operator can mend are told in words; a fault keeps its stack. */

@@ -1,15 +1,17 @@
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type Server } from 'node:net';
+import { access, chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { anyone, send, withKey } from '../support/client.js';
 import { ServerProcess } from '../support/server.js';
 import { testDatabaseUrl, testEnvironment } from '../support/settings.js';
+import { Vendor } from '../support/vendor.js';
 
 const DEMO_KEY = /DEMO(-[0-9A-Z]{4}){6}/;
 
@@ -88,6 +90,39 @@ describe('on nothing but Node: the embedded database', () => {
     expect(first.child.exitCode).toBeNull();
   });
 
+  const databaseRuns = async (): Promise<boolean> =>
+    access(join(home, 'data/postgres/data/postmaster.pid')).then(
+      () => true,
+      () => false,
+    );
+
+  it('stops cleanly, its database too, while a client never finishes its request', async () => {
+    const server = await start(embedded());
+    const { port } = new URL(server.url);
+    const slow = connect(Number(port), '127.0.0.1');
+    slow.on('error', () => undefined);
+    slow.write('POST /api/v1/licenses/validate-key HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{');
+    await once(slow, 'connect');
+    expect(await server.stop('SIGTERM')).toBe(0);
+    expect(await databaseRuns()).toBe(false);
+    slow.destroy();
+  });
+
+  it('stops cleanly, its database too, when it is told to in the middle of its start', async () => {
+    const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+    const child = spawn(process.execPath, [main], { env: { PATH: process.env.PATH, ...embedded() }, stdio: 'ignore' });
+    const exited = once(child, 'exit') as Promise<[number | null]>;
+    await until(databaseRuns);
+    child.kill('SIGTERM');
+    expect((await exited)[0]).toBe(0);
+    expect(await databaseRuns()).toBe(false);
+  });
+
+  it('refuses a .env with a name that is no setting', async () => {
+    await writeFile(join(home, '.env'), 'PROT=4000\n');
+    await expect(ServerProcess.start(embedded(), { cwd: home })).rejects.toThrow(/PROT: is no setting of Latchkey/);
+  });
+
   it('does not care that port 5432 is busy', async () => {
     const blocker: Server = createServer();
     await new Promise<void>((done) => {
@@ -163,6 +198,17 @@ describe('on a database of its own', () => {
     const { rows } = await query(url, 'SELECT migration_name, count(*)::int AS times FROM _prisma_migrations GROUP BY 1');
     expect(rows.length).toBeGreaterThan(0);
     expect(rows.every((row) => row.times === 1)).toBe(true);
+  });
+
+  it('keeps tenants apart also where the connection string brings session options of its own', async () => {
+    const url = new URL(await newDatabase());
+    url.searchParams.set('options', '-c search_path=public -c role=none -c timezone=Asia/Tokyo');
+    const server = await start(testEnvironment({ DATABASE_URL: url.toString() }));
+    const [one, other] = [await Vendor.signUp(server.url), await Vendor.signUp(server.url)];
+    const product = await one.product();
+    expect(Math.abs(Date.parse(product.createdAt) - Date.now())).toBeLessThan(600_000);
+    expect((await other.api.get('/products')).body.data).toEqual([]);
+    expect((await other.api.get(`/products/${product.id}`)).status).toBe(404);
   });
 
   it('never seeds a database that it was given', async () => {

@@ -1,0 +1,149 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
+import type { Running } from '../src/boot.js';
+import { startServer } from './support/server.js';
+import { testDatabaseUrl } from './support/settings.js';
+import { expectStatus, Vendor } from './support/vendor.js';
+
+let server: Running;
+let vendor: Vendor;
+let database: pg.Client;
+beforeAll(async () => {
+  server = await startServer();
+  database = new pg.Client({ connectionString: testDatabaseUrl() });
+  await database.connect();
+});
+afterAll(async () => {
+  await database.end();
+  await server.stop();
+});
+beforeEach(async () => {
+  vendor = await Vendor.signUp(server.url);
+});
+
+/** As if everything about the machine had happened so much earlier. */
+const age = (machine: { id: string }, minutes: number) =>
+  database.query(
+    `UPDATE machine SET created_at = created_at - make_interval(mins => $2), last_heartbeat_at = last_heartbeat_at - make_interval(mins => $2) WHERE id = $1`,
+    [machine.id, minutes],
+  );
+
+describe('activating', () => {
+  it('offers what could be freed when no seat is left, and takes the seat that was', async () => {
+    const license = await vendor.licenseUnder({ maxMachines: 1, overageStrategy: 'ALLOW_2X' });
+    const first = await vendor.activate(license, 'fingerprint-a', { name: 'old', platform: 'windows' });
+    const second = await vendor.activate(license, 'fingerprint-b');
+    const full = await vendor.app(license).post('/machines', { fingerprint: 'fingerprint-c' });
+    expect(full.body).toMatchObject({ code: 'MACHINE_LIMIT_EXCEEDED', details: { limit: 2, max: 1, used: 2 } });
+    expect(full.body.details.machines).toEqual([
+      { id: second.id, name: null, platform: null, lastHeartbeatAt: null },
+      { id: first.id, name: 'old', platform: 'windows', lastHeartbeatAt: null },
+    ]);
+    expectStatus(await vendor.app(license).delete(`/machines/${first.id}`), 204);
+    await vendor.activate(license, 'fingerprint-c');
+  });
+
+  it.each([
+    ['maxCores', 'cores', 'CORE_LIMIT_EXCEEDED'],
+    ['maxMemoryMb', 'memoryMb', 'MEMORY_LIMIT_EXCEEDED'],
+    ['maxDiskMb', 'diskMb', 'DISK_LIMIT_EXCEEDED'],
+  ])('holds %s over the sum of all machines, also when one grows', async (limit, field, code) => {
+    const license = await vendor.licenseUnder({ maxMachines: 9, [limit]: 10 });
+    const machine = await vendor.activate(license, 'fingerprint-a', { [field]: 6 });
+    expect((await vendor.app(license).post('/machines', { fingerprint: 'fingerprint-b', [field]: 5 })).body).toMatchObject({
+      code,
+      details: { limit: 10, used: 6 },
+    });
+    await vendor.activate(license, 'fingerprint-b', { [field]: 4 });
+    expect((await vendor.api.patch(`/machines/${machine.id}`, { [field]: 7 })).body.code).toBe(code);
+    expectStatus(await vendor.api.patch(`/machines/${machine.id}`, { [field]: 2, name: 'smaller' }), 200);
+    await vendor.activate(license, 'fingerprint-c', { [field]: 4 });
+  });
+
+  it('gives room to what shrinks, also on a license that is over its limits', async () => {
+    const license = await vendor.licenseUnder({ maxMachines: 9, maxCores: 10 });
+    const machine = await vendor.activate(license, 'fingerprint-a', { cores: 10 });
+    expectStatus(await vendor.api.patch(`/policies/${license.policyId}`, { maxCores: 2 }), 200);
+    expectStatus(await vendor.api.patch(`/machines/${machine.id}`, { cores: 8 }), 200);
+    expectStatus(await vendor.api.patch(`/machines/${machine.id}`, { name: 'unchanged in size' }), 200);
+  });
+
+  it.each([
+    ['LICENSE', 201, 403],
+    ['API_KEY', 403, 201],
+    ['BOTH', 201, 201],
+    ['NONE', 403, 403],
+  ])('is for those whom the policy lets: %s', async (authentication, withLicense, withKey) => {
+    const license = await vendor.licenseUnder({ maxMachines: 2, authentication });
+    expect((await vendor.app(license).post('/machines', { fingerprint: 'fingerprint-a' })).status).toBe(withLicense);
+    const byKey = await vendor.api.post('/machines', { licenseId: license.id, fingerprint: 'fingerprint-b' });
+    expect(byKey.status).toBe(withKey);
+    if (withKey === 403) expect(byKey.body.code).toBe('AUTHENTICATION_NOT_ALLOWED');
+  });
+
+  it('counts the same fingerprint sent twice to a validation once', async () => {
+    const license = await vendor.licenseUnder({ fingerprintMatching: 'TWO', maxMachines: 2 });
+    await vendor.activate(license, 'fingerprint-a');
+    expect(
+      await vendor.validate(license, { fingerprint: 'fingerprint-a', fingerprints: ['fingerprint-a', 'fingerprint-a'] }),
+    ).toMatchObject({
+      valid: true,
+      machine: { fingerprint: 'fingerprint-a' },
+    });
+  });
+});
+
+describe('a heartbeat', () => {
+  const rules = { requireHeartbeat: true, heartbeatIntervalMinutes: 10, maxMachines: 5 };
+
+  it('keeps a machine alive, and says when the next is due', async () => {
+    const license = await vendor.licenseUnder(rules);
+    const machine = await vendor.activate(license, 'fingerprint-a');
+    await age(machine, 9);
+    const beaten = expectStatus(await vendor.app(license).post(`/machines/${machine.id}/heartbeat`), 200).body.data;
+    expect(Date.parse(beaten.nextHeartbeatAt) - Date.parse(beaten.lastHeartbeatAt)).toBe(600_000);
+    await age(machine, 9);
+    expect(await vendor.validate(license, { fingerprint: 'fingerprint-a' })).toMatchObject({ valid: true });
+    await age(machine, 1);
+    expect(await vendor.validate(license, { fingerprint: 'fingerprint-a' })).toMatchObject({
+      code: 'HEARTBEAT_DEAD',
+      machine: { status: 'dead' },
+    });
+    expect((await vendor.app(license).post(`/machines/${machine.id}/heartbeat`)).body.code).toBe('MACHINE_DEAD');
+  });
+
+  it('revives within the window that the policy gives, and must come first where the policy says so', async () => {
+    const license = await vendor.licenseUnder({ ...rules, heartbeatBasis: 'FROM_FIRST_BEAT', heartbeatResurrectionMinutes: 5 });
+    const machine = await vendor.activate(license, 'fingerprint-a');
+    await age(machine, 60);
+    expect(await vendor.validate(license, { fingerprint: 'fingerprint-a' })).toMatchObject({ code: 'HEARTBEAT_REQUIRED' });
+    expectStatus(await vendor.app(license).post(`/machines/${machine.id}/heartbeat`), 200);
+    await age(machine, 14);
+    expect(await vendor.validate(license, { fingerprint: 'fingerprint-a' })).toMatchObject({ code: 'HEARTBEAT_DEAD' });
+    expectStatus(await vendor.app(license).post(`/machines/${machine.id}/heartbeat`), 200);
+    expect(await vendor.validate(license, { fingerprint: 'fingerprint-a' })).toMatchObject({ valid: true });
+  });
+
+  it('decides the status that lists filter by', async () => {
+    for (const heartbeatBasis of ['FROM_ACTIVATION', 'FROM_FIRST_BEAT']) {
+      for (const requireHeartbeat of [true, false]) {
+        const license = await vendor.licenseUnder({ ...rules, heartbeatBasis, requireHeartbeat });
+        const machines = [];
+        for (const name of ['fresh', 'old', 'beaten', 'silent']) machines.push(await vendor.activate(license, `fingerprint-${name}`));
+        for (const machine of machines.slice(2)) expectStatus(await vendor.app(license).post(`/machines/${machine.id}/heartbeat`), 200);
+        await age(machines[1], 11);
+        await age(machines[3], 11);
+      }
+    }
+    const all: { id: string; status: string }[] = (await vendor.api.get('/machines?limit=100')).body.data;
+    expect(all).toHaveLength(16);
+    expect(new Set(all.map(({ status }) => status)).size).toBe(3);
+    for (const status of ['active', 'dead', 'not_started']) {
+      const found = (await vendor.api.get(`/machines?limit=100&status=${status}`)).body.data;
+      expect([status, found.map(({ id }: { id: string }) => id)]).toEqual([
+        status,
+        all.filter((one) => one.status === status).map(({ id }) => id),
+      ]);
+    }
+  });
+});
