@@ -25,7 +25,13 @@ export const errorCodes = {
   },
   API_KEY_EXPIRED: { status: 401, title: 'The API key has expired', help: 'Create a new key.' },
   API_KEY_REVOKED: { status: 401, title: 'The API key was revoked', help: 'Create a new key.' },
+  TOKEN_EXPIRED: { status: 401, title: 'The token has expired', help: 'Get a new one. (Reserved: this version never answers it.)' },
   INSUFFICIENT_SCOPE: { status: 403, title: 'A scope is missing', help: '`details.requiredScopes` names what the route needs.' },
+  IP_NOT_ALLOWED: {
+    status: 403,
+    title: 'The key may not be used from this address',
+    help: 'The key names the addresses that it may be used from. (Reserved: this version never answers it.)',
+  },
   LICENSE_SUSPENDED: {
     status: 403,
     title: 'The license is suspended',
@@ -60,6 +66,16 @@ export const errorCodes = {
   },
   MEMORY_LIMIT_EXCEEDED: { status: 422, title: "The license's memory is used up", help: '`details` has the limit and what is in use.' },
   DISK_LIMIT_EXCEEDED: { status: 422, title: "The license's disk space is used up", help: '`details` has the limit and what is in use.' },
+  USES_EXCEEDED: {
+    status: 422,
+    title: 'No uses are left',
+    help: 'In validation this is a verdict, not an error. (Reserved: this version never answers it.)',
+  },
+  FINGERPRINT_TAKEN: {
+    status: 422,
+    title: 'The fingerprint is active elsewhere',
+    help: 'Deactivate it there first. (Reserved: this version never answers it.)',
+  },
   MACHINE_DEAD: {
     status: 422,
     title: 'The machine is dead',
