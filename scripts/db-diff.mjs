@@ -1,6 +1,6 @@
 import { EmbeddedPostgres } from '../dist/core/embedded-postgres.js';
 import { pendingDiff } from '../dist/core/schema-engine.js';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -11,6 +11,8 @@ if (!/^[a-z0-9_]+$/.test(name)) {
   process.exit(2);
 }
 const dataDir = await mkdtemp(join(tmpdir(), 'latchkey-diff-'));
+// As root, PostgreSQL runs as another user, who would not come into a directory of mode 0700.
+await chmod(dataDir, 0o755);
 const database = process.env.DATABASE_URL ? null : await EmbeddedPostgres.start(dataDir);
 try {
   const sql = await pendingDiff(process.env.DATABASE_URL ?? database.url);
