@@ -6,7 +6,7 @@ import { Database } from '../core/database.js';
 import { MasterKey } from '../core/master-key.js';
 import { parseApiKey, type EnvironmentName } from '../domain/api-key.js';
 import { LatchkeyError } from '../domain/errors.js';
-import { parseLicenseKey } from '../domain/license-key.js';
+import { type ParsedLicenseKey, parseLicenseKey } from '../domain/license-key.js';
 import type { Credential } from './credentials.js';
 import type { Principal } from './principal.js';
 
@@ -63,12 +63,22 @@ export class Authenticator {
     return credential.scheme === 'license' ? this.license(credential.value, accountHint) : this.key(credential.value);
   }
 
-  /** The digest by which a license key is stored, or null for one that cannot exist. */
-  async licenseKeyDigest(typed: string, account: string | undefined): Promise<Uint8Array<ArrayBuffer> | null> {
+  /**
+   * What to look a license key up by, and the account that it must then belong to (null = any); `account` is an id or
+   * slug. Null for a key that cannot exist, which is known before anything is asked of the database.
+   */
+  async findBy(typed: string, account: string | undefined): Promise<{ digest: Uint8Array<ArrayBuffer>; accountId: string | null } | null> {
     const parsed = parseLicenseKey(typed, this.masterKey.licenseKeyTagSecret);
-    if (parsed.origin === 'generated') return parsed.body === null ? null : this.masterKey.digestGeneratedKey(parsed.body);
+    if (parsed.origin === 'generated' && parsed.body === null) return null;
     const accountId = account === undefined ? null : await this.accountId(account);
-    return accountId === null ? null : this.masterKey.digestVendorKey(accountId, typed);
+    if (account !== undefined && accountId === null) return null;
+    const digest = this.digestOf(parsed, typed, accountId);
+    return digest === null ? null : { digest, accountId };
+  }
+
+  /** The digest by which a license key is stored; null for a made-up one, or a vendor's own without its account's id. */
+  licenseKeyDigest(typed: string, accountId: string | null): Uint8Array<ArrayBuffer> | null {
+    return this.digestOf(parseLicenseKey(typed, this.masterKey.licenseKeyTagSecret), typed, accountId);
   }
 
   /** The account that an id or slug names, or null. */
@@ -76,6 +86,11 @@ export class Authenticator {
     const id = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(idOrSlug) ? idOrSlug : null;
     const [account] = await this.database.lookup<{ id: string }>(FIND_ACCOUNT, [id, idOrSlug.toLowerCase()]);
     return account?.id ?? null;
+  }
+
+  private digestOf(parsed: ParsedLicenseKey, typed: string, accountId: string | null): Uint8Array<ArrayBuffer> | null {
+    if (parsed.origin === 'generated') return parsed.body === null ? null : this.masterKey.digestGeneratedKey(parsed.body);
+    return accountId === null ? null : this.masterKey.digestVendorKey(accountId, typed);
   }
 
   private async key(value: string): Promise<Principal> {
@@ -93,10 +108,9 @@ export class Authenticator {
   }
 
   private async license(value: string, accountHint: string | undefined): Promise<Principal> {
-    const digest = await this.licenseKeyDigest(value, accountHint);
-    const [license] = digest === null ? [] : await this.database.lookup<TenantColumns>(FIND_LICENSE, [digest]);
-    if (license === undefined) throw failed();
-    if (accountHint !== undefined && (await this.accountId(accountHint)) !== license.accountId) throw failed();
+    const wanted = await this.findBy(value, accountHint);
+    const [license] = wanted === null ? [] : await this.database.lookup<TenantColumns>(FIND_LICENSE, [wanted.digest]);
+    if (license === undefined || (wanted?.accountId ?? license.accountId) !== license.accountId) throw failed();
     return { kind: 'license', tenant: tenantOf(license), licenseId: license.id };
   }
 

@@ -179,7 +179,7 @@ export class LicensesService {
     if (query.status !== undefined) all.push(await statusIs(db, query.status, this.clock.now()));
     if (query.userEmail !== undefined) all.push({ userEmail: equalsAnyCase(query.userEmail) });
     if (query.key !== undefined) {
-      const digest = await this.authenticator.licenseKeyDigest(query.key, tenant.accountId);
+      const digest = this.authenticator.licenseKeyDigest(query.key, tenant.accountId);
       all.push(digest === null ? { id: { in: [] } } : { keyDigest: digest });
     }
     if (query.entitlement !== undefined) {

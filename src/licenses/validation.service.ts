@@ -32,11 +32,10 @@ export class ValidationService {
 
   /** Null for every way in which there is no such license: made up, unknown, deleted, another account's. */
   private async load({ key, account }: ValidateKeyBody, fingerprints: string[]): Promise<LicenseFacts | null> {
-    const digest = await this.authenticator.licenseKeyDigest(key, account);
-    if (digest === null) return null;
-    const [row] = await this.database.lookup<ValidationFactsRow>(FIND_VALIDATION_FACTS, [digest, fingerprints]);
-    if (row === undefined) return null;
-    if (account !== undefined && (await this.authenticator.accountId(account)) !== row.accountId) return null;
+    const wanted = await this.authenticator.findBy(key, account);
+    if (wanted === null) return null;
+    const [row] = await this.database.lookup<ValidationFactsRow>(FIND_VALIDATION_FACTS, [wanted.digest, fingerprints]);
+    if (row === undefined || (wanted.accountId ?? row.accountId) !== row.accountId) return null;
     return toLicenseFacts(row);
   }
 
