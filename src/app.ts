@@ -12,6 +12,7 @@ import { jsonBody } from './core/http-body.js';
 import { requestLogger } from './core/logger.js';
 import { createOpenApi } from './core/openapi.js';
 import { Readiness } from './core/readiness.js';
+import { openRequestContext } from './core/request-context.js';
 import { VERSION } from './core/version.js';
 
 /** The application, wired and not yet listening. Fails for a route that declares no access. */
@@ -27,6 +28,7 @@ export async function createApp(core: Core): Promise<NestExpressApplication> {
   app.set('query parser', 'extended');
   app.set('trust proxy', core.config.trustedProxies);
   app.use(requestLogger(core.logger));
+  app.use(openRequestContext);
   app.use((_request: Request, response: Response, next: NextFunction) => {
     response.setHeader('X-Content-Type-Options', 'nosniff');
     response.setHeader('Cache-Control', 'no-store');

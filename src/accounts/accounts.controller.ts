@@ -1,7 +1,7 @@
 import { Body, Controller, Get, Header, Patch, Post } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { AnyApiKey, FullAccessOnly, PlatformOrOpenSignup } from '../auth/access.js';
-import { type ApiKeyPrincipal, Caller } from '../auth/principal.js';
+import { type VendorPrincipal, Caller } from '../auth/principal.js';
 import { AnswersCreated, AnswersOne, Fails } from '../core/openapi.js';
 import { AccountView, CreateAccountBody, CreatedAccountView, UpdateAccountBody } from './accounts.dto.js';
 import { AccountsService } from './accounts.service.js';
@@ -28,7 +28,7 @@ export class AccountsController {
   @AnyApiKey()
   @AnswersOne(AccountView)
   @ApiOperation({ summary: "The caller's account" })
-  get(@Caller() { tenant }: ApiKeyPrincipal) {
+  get(@Caller() { tenant }: VendorPrincipal) {
     return this.accounts.get(tenant);
   }
 
@@ -37,7 +37,7 @@ export class AccountsController {
   @AnswersOne(AccountView)
   @Fails('CONFLICT')
   @ApiOperation({ summary: "Change the caller's account", description: 'Needs a full-access key: an account is above every scope.' })
-  update(@Caller() { tenant }: ApiKeyPrincipal, @Body() body: UpdateAccountBody) {
+  update(@Caller() { tenant }: VendorPrincipal, @Body() body: UpdateAccountBody) {
     return this.accounts.update(tenant, body);
   }
 }

@@ -1,4 +1,5 @@
 import { PartialType, PickType } from '@nestjs/swagger';
+import { v7 as uuidv7 } from 'uuid';
 import { ChoiceList, Choice, MetadataField, Nested, Text, Timestamp, Id } from '../core/fields.js';
 import type { MasterKey } from '../core/master-key.js';
 import { ResourceView, resourceFields } from '../core/resource.js';
@@ -88,10 +89,13 @@ export class CurrentApiKeyView extends ApiKeyView {
   effectiveScopes!: Scope[];
 }
 
-/** A new secret, and the columns that keep all that is kept of it. */
-export function newApiKey(environment: EnvironmentName, masterKey: MasterKey) {
+/** A new secret, and the columns that keep all that is kept of it. `lineageId`: of the key that it succeeds. */
+export function newApiKey(environment: EnvironmentName, masterKey: MasterKey, lineageId?: string) {
   const key = generateApiKey(environment);
+  const id = uuidv7();
   const columns = {
+    id,
+    lineageId: lineageId ?? id,
     digest: masterKey.digestApiKey(key),
     pepperId: masterKey.id,
     prefix: key.slice(0, SHOWN_PREFIX_LENGTH),

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import type { ApiKeyPrincipal } from '../auth/principal.js';
+import type { VendorPrincipal } from '../auth/principal.js';
 import { Clock } from '../core/clock.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
 import { MasterKey } from '../core/master-key.js';
@@ -28,7 +28,7 @@ export class ApiKeysService {
   ) {}
 
   /** 403 for a scope that the caller lacks, or another environment without full access. */
-  async create(caller: ApiKeyPrincipal, body: CreateApiKeyBody): Promise<CreatedApiKeyView> {
+  async create(caller: VendorPrincipal, body: CreateApiKeyBody): Promise<CreatedApiKeyView> {
     if (body.scopes !== undefined && body.preset !== undefined)
       throw invalid([{ path: 'preset', message: 'cannot be combined with scopes' }]);
     const scopes = body.scopes ?? [...scopePresets[body.preset ?? 'full']];
@@ -59,7 +59,7 @@ export class ApiKeysService {
     return this.database.within(tenant, async (db) => toApiKeyView(await load(db, id), tenant.environment, this.clock.now()));
   }
 
-  current(caller: ApiKeyPrincipal): Promise<CurrentApiKeyView> {
+  current(caller: VendorPrincipal): Promise<CurrentApiKeyView> {
     const { tenant, id } = caller;
     return this.database.within(tenant, async (db) => {
       const account = await db.account.findUniqueOrThrow({ where: { id: tenant.accountId } });
@@ -68,7 +68,7 @@ export class ApiKeysService {
   }
 
   /** 403 when the key has, or would get, a scope that the caller lacks; 409 for a revoked key. */
-  update(caller: ApiKeyPrincipal, id: string, body: UpdateApiKeyBody): Promise<ApiKeyView> {
+  update(caller: VendorPrincipal, id: string, body: UpdateApiKeyBody): Promise<ApiKeyView> {
     const { name, scopes, expiresAt, metadata } = body;
     if (scopes !== undefined) requireGrantable(caller.scopes, scopes);
     return this.database.within(caller.tenant, async (db) => {
@@ -89,7 +89,7 @@ export class ApiKeysService {
     });
   }
 
-  private tenantOf(caller: ApiKeyPrincipal, { environment }: CreateApiKeyBody): Promise<Tenant> | Tenant {
+  private tenantOf(caller: VendorPrincipal, { environment }: CreateApiKeyBody): Promise<Tenant> | Tenant {
     const { tenant } = caller;
     if (environment === undefined || environment === tenant.environment) return tenant;
     if (!isFullAccess(caller.scopes)) {
@@ -99,7 +99,7 @@ export class ApiKeysService {
       const other = await db.environment.findUniqueOrThrow({
         where: { accountId_name: { accountId: tenant.accountId, name: environment } },
       });
-      return { accountId: tenant.accountId, environmentId: other.id, environment };
+      return { ...tenant, environmentId: other.id, environment };
     });
   }
 }

@@ -40,7 +40,7 @@ export function accessOf(handler: object): Access | undefined {
 function admit(principal: Principal, access: Access): void {
   if (access.kind === 'public') return;
   if (principal.kind === 'anonymous') throw new LatchkeyError('AUTH_FAILED', 'A credential is needed.');
-  if (principal.kind === 'apiKey' && access.kind === 'apiKey') {
+  if ((principal.kind === 'apiKey' || principal.kind === 'user') && access.kind === 'apiKey') {
     if (access.fullAccess === true && !isFullAccess(principal.scopes)) throw insufficientScope(missingScopes(principal.scopes, allScopes));
     requireScopes(principal.scopes, access.scopes);
     return;

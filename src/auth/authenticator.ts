@@ -104,7 +104,8 @@ export class Authenticator {
     if (key.expiresAt !== null && key.expiresAt <= this.clock.now())
       throw new LatchkeyError('API_KEY_EXPIRED', 'This API key has expired.');
     if (key.accountSuspendedAt !== null) throw new LatchkeyError('ACCOUNT_SUSPENDED', 'The account is suspended.');
-    return { kind: 'apiKey', tenant: tenantOf(key), id: key.id, scopes: key.scopes };
+    const grant = { scopes: key.scopes, rateLimitPerMinute: null, allowedIps: [], endsAt: key.expiresAt, flairs: [] };
+    return { kind: 'apiKey', tenant: tenantOf(key), id: key.id, scopes: key.scopes, grant, token: null };
   }
 
   private async license(value: string, accountHint: string | undefined): Promise<Principal> {
@@ -122,7 +123,7 @@ export class Authenticator {
 }
 
 function tenantOf({ accountId, environmentId, environment }: TenantColumns) {
-  return { accountId, environmentId, environment };
+  return { accountId, environmentId, environment, segmentId: null };
 }
 
 function failed(): LatchkeyError {

@@ -1,16 +1,65 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { Request } from 'express';
 import type { Tenant } from '../core/database.js';
+import { currentRequest } from '../core/request-context.js';
+import type { Grant } from '../domain/grant.js';
+import type { MemberRole } from '../domain/roles.js';
 
 /** Who is calling. */
-export type Principal = ApiKeyPrincipal | LicensePrincipal | { kind: 'platform' } | { kind: 'anonymous' };
+export type Principal = VendorPrincipal | LicensePrincipal | UserKeyPrincipal | { kind: 'platform' } | { kind: 'anonymous' };
+
+/** Someone who works for the vendor: what management routes take. */
+export type VendorPrincipal = ApiKeyPrincipal | UserPrincipal;
 
 export interface ApiKeyPrincipal {
   kind: 'apiKey';
   tenant: Tenant;
+  /** Of the key; also behind a token that was made with it. */
   id: string;
-  /** Empty = full access. */
+  /** What this request may do; empty = full access. A token may have less than its key. */
   scopes: string[];
+  /** What it may pass on to other keys. */
+  grant: Grant;
+  /** Set when the credential is a short-lived token. */
+  token: TokenFacts | null;
+}
+
+/** A user in one of their accounts. */
+export interface UserPrincipal {
+  kind: 'user';
+  tenant: Tenant;
+  /** Of the user. */
+  id: string;
+  /** Of the user key; also behind a token that was made with it. */
+  keyId: string;
+  /** Those of the role in this account, or what a token has of them; empty = full access. */
+  scopes: string[];
+  grant: Grant;
+  role: MemberRole;
+  token: TokenFacts | null;
+}
+
+/** A user key that names no account yet: for routes that are about the user. */
+export interface UserKeyPrincipal {
+  kind: 'userKey';
+  /** Of the user. */
+  id: string;
+  keyId: string;
+  memberships: UserAccount[];
+}
+
+/** An account that a user key opens. */
+export interface UserAccount {
+  id: string;
+  name: string;
+  slug: string;
+  role: MemberRole;
+}
+
+/** A short-lived token in use. */
+export interface TokenFacts {
+  id: string;
+  expiresAt: Date;
 }
 
 /** A license, with nothing but its own key. */
@@ -21,7 +70,7 @@ export interface LicensePrincipal {
 }
 
 /** The ones that belong to a tenant: what the guard lets through to routes with scopes or a license mark. */
-export type TenantPrincipal = ApiKeyPrincipal | LicensePrincipal;
+export type TenantPrincipal = VendorPrincipal | LicensePrincipal;
 
 declare module 'express-serve-static-core' {
   interface Request {
@@ -35,10 +84,5 @@ export const Caller = createParamDecorator(
   (_: unknown, context: ExecutionContext) => context.switchToHttp().getRequest<Request>().principal,
 );
 
-/** Address of the client: the socket's, or what a trusted proxy says. An IPv4 address is one, however the socket spells it. */
-export const ClientIp = createParamDecorator((_: unknown, context: ExecutionContext) =>
-  context
-    .switchToHttp()
-    .getRequest<Request>()
-    .ip?.replace(/^::ffff:(?=\d+\.)/, ''),
-);
+/** Address of the client. */
+export const ClientIp = createParamDecorator(() => currentRequest()?.ip);

@@ -3,7 +3,7 @@ import type { INestApplicationContext, Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { pino, type Logger } from 'pino';
 import { AppModule } from '../app.module.js';
-import type { ApiKeyPrincipal } from '../auth/principal.js';
+import type { VendorPrincipal } from '../auth/principal.js';
 import { Authenticator } from '../auth/authenticator.js';
 import { Clock } from '../core/clock.js';
 import { Database } from '../core/database.js';
@@ -34,12 +34,14 @@ export class Session {
    * Whoever may run the command line holds the database: full access to the environment that is named.
    * @throws 404 for an account that does not exist
    */
-  async caller(account: string, environment: EnvironmentName): Promise<ApiKeyPrincipal> {
+  async caller(account: string, environment: EnvironmentName): Promise<VendorPrincipal> {
     const accountId = await this.app.get(Authenticator).accountId(account);
     if (accountId === null) throw notFound('account');
     const [found] = await this.app.get(Database).lookup<{ id: string }>(FIND_ENVIRONMENT, [accountId, environment]);
     if (found === undefined) throw notFound('environment');
-    return { kind: 'apiKey', tenant: { accountId, environmentId: found.id, environment }, id: NO_KEY, scopes: [] };
+    const tenant = { accountId, environmentId: found.id, environment, segmentId: null };
+    const grant = { scopes: [], rateLimitPerMinute: null, allowedIps: [], endsAt: null, flairs: [] };
+    return { kind: 'apiKey', tenant, id: NO_KEY, scopes: [], grant, token: null };
   }
 }
 

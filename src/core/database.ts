@@ -12,6 +12,8 @@ export interface Tenant {
   accountId: string;
   environmentId: string;
   environment: EnvironmentName;
+  /** Of an API key with the flair `segment`: the only part of the environment that it sees; null = all of it. */
+  segmentId: string | null;
 }
 
 /** The client inside a unit of work: queries, no way to begin or end transactions. */
@@ -59,7 +61,7 @@ export class Database {
     return this.client.$transaction(async (db) => {
       await db.$executeRaw`
         SELECT set_config('role', ${TENANT_ROLE}, true), set_config('app.environment_id', ${tenant.environmentId}, true),
-               set_config('app.account_id', ${tenant.accountId}, true)`;
+               set_config('app.account_id', ${tenant.accountId}, true), set_config('app.segment_id', ${tenant.segmentId ?? ''}, true)`;
       return work(db);
     });
   }

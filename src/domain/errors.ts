@@ -25,12 +25,12 @@ export const errorCodes = {
   },
   API_KEY_EXPIRED: { status: 401, title: 'The API key has expired', help: 'Create a new key.' },
   API_KEY_REVOKED: { status: 401, title: 'The API key was revoked', help: 'Create a new key.' },
-  TOKEN_EXPIRED: { status: 401, title: 'The token has expired', help: 'Get a new one. (Reserved: this version never answers it.)' },
+  TOKEN_EXPIRED: { status: 401, title: 'The token has expired', help: 'Get a new one from `POST /api/v1/auth/token`.' },
   INSUFFICIENT_SCOPE: { status: 403, title: 'A scope is missing', help: '`details.requiredScopes` names what the route needs.' },
   IP_NOT_ALLOWED: {
     status: 403,
     title: 'The key may not be used from this address',
-    help: 'The key names the addresses that it may be used from. (Reserved: this version never answers it.)',
+    help: 'The key names the addresses that it may be used from (`allowedIps`).',
   },
   LICENSE_SUSPENDED: {
     status: 403,
@@ -51,6 +51,11 @@ export const errorCodes = {
     status: 409,
     title: 'Conflict with the present state',
     help: 'A unique value is taken (`details.field`), or the state does not allow the change (`details.status`).',
+  },
+  IDEMPOTENCY_IN_PROGRESS: {
+    status: 409,
+    title: 'The first request with this key is still running',
+    help: 'Send the same request again shortly; it then gets the first answer.',
   },
   PAYLOAD_TOO_LARGE: { status: 413, title: 'The body is too large', help: 'Bodies are limited to 256 KiB.' },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'The media type is not supported', help: 'Send `Content-Type: application/json`, UTF-8.' },
@@ -88,6 +93,12 @@ export const errorCodes = {
     title: 'The license cannot be renewed',
     help: 'It has no term to add: it is perpetual, or its clock has not started.',
   },
+  IDEMPOTENCY_KEY_REUSED: {
+    status: 422,
+    title: 'The idempotency key was used for another request',
+    help: 'A key stands for one request: the same body, within 24 hours. Make a new one for another.',
+  },
+  RATE_LIMITED: { status: 429, title: 'Too many requests', help: 'Wait for the seconds in `Retry-After`.' },
   INTERNAL_ERROR: { status: 500, title: 'Something broke on our side', help: 'Quote the `requestId`.' },
   UNAVAILABLE: { status: 503, title: 'Temporarily unavailable', help: 'Try again after the seconds in `Retry-After`.' },
 } as const satisfies Record<string, { status: number; title: string; help: string }>;

@@ -1,7 +1,7 @@
 import { Body, Controller, Delete, Get, Patch, Post, Query } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { Requires } from '../auth/access.js';
-import { type ApiKeyPrincipal, Caller } from '../auth/principal.js';
+import { type VendorPrincipal, Caller } from '../auth/principal.js';
 import { PathId } from '../core/identifier.js';
 import { AnswersCreated, AnswersNothing, AnswersOne, AnswersPage, Fails } from '../core/openapi.js';
 import { CreateEntitlementBody, EntitlementsQuery, EntitlementView, UpdateEntitlementBody } from './entitlements.dto.js';
@@ -17,7 +17,7 @@ export class EntitlementsController {
   @AnswersCreated(EntitlementView)
   @Fails('CONFLICT')
   @ApiOperation({ summary: 'Create an entitlement' })
-  create(@Caller() { tenant }: ApiKeyPrincipal, @Body() body: CreateEntitlementBody) {
+  create(@Caller() { tenant }: VendorPrincipal, @Body() body: CreateEntitlementBody) {
     return this.entitlements.create(tenant, body);
   }
 
@@ -25,7 +25,7 @@ export class EntitlementsController {
   @Requires('entitlements:read')
   @AnswersPage(EntitlementView)
   @ApiOperation({ summary: 'List entitlements', description: 'Newest first.' })
-  list(@Caller() { tenant }: ApiKeyPrincipal, @Query() query: EntitlementsQuery) {
+  list(@Caller() { tenant }: VendorPrincipal, @Query() query: EntitlementsQuery) {
     return this.entitlements.list(tenant, query);
   }
 
@@ -33,7 +33,7 @@ export class EntitlementsController {
   @Requires('entitlements:read')
   @AnswersOne(EntitlementView)
   @ApiOperation({ summary: 'Get an entitlement' })
-  get(@Caller() { tenant }: ApiKeyPrincipal, @PathId() id: string) {
+  get(@Caller() { tenant }: VendorPrincipal, @PathId() id: string) {
     return this.entitlements.get(tenant, id);
   }
 
@@ -42,7 +42,7 @@ export class EntitlementsController {
   @AnswersOne(EntitlementView)
   @Fails('CONFLICT')
   @ApiOperation({ summary: 'Change an entitlement' })
-  update(@Caller() { tenant }: ApiKeyPrincipal, @PathId() id: string, @Body() body: UpdateEntitlementBody) {
+  update(@Caller() { tenant }: VendorPrincipal, @PathId() id: string, @Body() body: UpdateEntitlementBody) {
     return this.entitlements.update(tenant, id, body);
   }
 
@@ -50,7 +50,7 @@ export class EntitlementsController {
   @Requires('entitlements:write')
   @AnswersNothing()
   @ApiOperation({ summary: 'Delete an entitlement', description: 'It is detached from every policy and license.' })
-  remove(@Caller() { tenant }: ApiKeyPrincipal, @PathId() id: string) {
+  remove(@Caller() { tenant }: VendorPrincipal, @PathId() id: string) {
     return this.entitlements.remove(tenant, id);
   }
 }

@@ -1,7 +1,7 @@
 import { Body, Controller, Delete, Get, Param, Patch, Post, Query } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { LicenseOnly, Requires } from '../auth/access.js';
-import { type ApiKeyPrincipal, Caller, type LicensePrincipal } from '../auth/principal.js';
+import { type VendorPrincipal, Caller, type LicensePrincipal } from '../auth/principal.js';
 import { PathId } from '../core/identifier.js';
 import { AnswersCreated, AnswersNothing, AnswersOne, AnswersPage, Fails } from '../core/openapi.js';
 import { AttachLicenseEntitlementsBody, CreateLicenseBody, LicensesQuery, LicenseView, UpdateLicenseBody } from './licenses.dto.js';
@@ -20,7 +20,7 @@ export class LicensesController {
     summary: 'Create a license',
     description: 'A key is generated unless one is given. An unknown product, policy or entitlement is 404, `details.field` names it.',
   })
-  create(@Caller() caller: ApiKeyPrincipal, @Body() body: CreateLicenseBody) {
+  create(@Caller() caller: VendorPrincipal, @Body() body: CreateLicenseBody) {
     return this.licenses.create(caller, body);
   }
 
@@ -28,7 +28,7 @@ export class LicensesController {
   @Requires('licenses:read')
   @AnswersPage(LicenseView)
   @ApiOperation({ summary: 'List licenses', description: 'Newest first, unless `sort` says otherwise. Filters must all hold.' })
-  list(@Caller() caller: ApiKeyPrincipal, @Query() query: LicensesQuery) {
+  list(@Caller() caller: VendorPrincipal, @Query() query: LicensesQuery) {
     return this.licenses.list(caller, query);
   }
 
@@ -44,7 +44,7 @@ export class LicensesController {
   @Requires('licenses:read')
   @AnswersOne(LicenseView)
   @ApiOperation({ summary: 'Get a license' })
-  get(@Caller() caller: ApiKeyPrincipal, @PathId() id: string) {
+  get(@Caller() caller: VendorPrincipal, @PathId() id: string) {
     return this.licenses.get(caller, id);
   }
 
@@ -53,7 +53,7 @@ export class LicensesController {
   @AnswersOne(LicenseView)
   @Fails('CONFLICT')
   @ApiOperation({ summary: 'Change a license', description: 'Not a revoked one (409).' })
-  update(@Caller() caller: ApiKeyPrincipal, @PathId() id: string, @Body() body: UpdateLicenseBody) {
+  update(@Caller() caller: VendorPrincipal, @PathId() id: string, @Body() body: UpdateLicenseBody) {
     return this.licenses.update(caller, id, body);
   }
 
@@ -61,7 +61,7 @@ export class LicensesController {
   @Requires('licenses:write')
   @AnswersNothing()
   @ApiOperation({ summary: 'Delete a license', description: 'Its machines go with it; validation answers NOT_FOUND.' })
-  remove(@Caller() { tenant }: ApiKeyPrincipal, @PathId() id: string) {
+  remove(@Caller() { tenant }: VendorPrincipal, @PathId() id: string) {
     return this.licenses.remove(tenant, id);
   }
 
@@ -70,7 +70,7 @@ export class LicensesController {
   @AnswersOne(LicenseView)
   @Fails('CONFLICT')
   @ApiOperation({ summary: 'Suspend a license', description: 'Validation answers SUSPENDED until it is reinstated.' })
-  suspend(@Caller() caller: ApiKeyPrincipal, @PathId() id: string) {
+  suspend(@Caller() caller: VendorPrincipal, @PathId() id: string) {
     return this.licenses.move(caller, id, 'suspend');
   }
 
@@ -79,7 +79,7 @@ export class LicensesController {
   @AnswersOne(LicenseView)
   @Fails('CONFLICT')
   @ApiOperation({ summary: 'Lift a suspension' })
-  reinstate(@Caller() caller: ApiKeyPrincipal, @PathId() id: string) {
+  reinstate(@Caller() caller: VendorPrincipal, @PathId() id: string) {
     return this.licenses.move(caller, id, 'reinstate');
   }
 
@@ -88,7 +88,7 @@ export class LicensesController {
   @AnswersOne(LicenseView)
   @Fails('CONFLICT')
   @ApiOperation({ summary: 'Ban a license', description: 'Validation answers BANNED, before anything else, until it is unbanned.' })
-  ban(@Caller() caller: ApiKeyPrincipal, @PathId() id: string) {
+  ban(@Caller() caller: VendorPrincipal, @PathId() id: string) {
     return this.licenses.move(caller, id, 'ban');
   }
 
@@ -97,7 +97,7 @@ export class LicensesController {
   @AnswersOne(LicenseView)
   @Fails('CONFLICT')
   @ApiOperation({ summary: 'Lift a ban' })
-  unban(@Caller() caller: ApiKeyPrincipal, @PathId() id: string) {
+  unban(@Caller() caller: VendorPrincipal, @PathId() id: string) {
     return this.licenses.move(caller, id, 'unban');
   }
 
@@ -109,7 +109,7 @@ export class LicensesController {
     summary: 'Revoke a license',
     description: 'For good: afterwards it can only be read and deleted, and its machines deactivated.',
   })
-  revoke(@Caller() caller: ApiKeyPrincipal, @PathId() id: string) {
+  revoke(@Caller() caller: VendorPrincipal, @PathId() id: string) {
     return this.licenses.move(caller, id, 'revoke');
   }
 
@@ -118,7 +118,7 @@ export class LicensesController {
   @AnswersOne(LicenseView)
   @Fails('CONFLICT', 'NOT_RENEWABLE')
   @ApiOperation({ summary: 'Renew a license', description: "One more term, counted as the policy's `renewalBasis` says." })
-  renew(@Caller() caller: ApiKeyPrincipal, @PathId() id: string) {
+  renew(@Caller() caller: VendorPrincipal, @PathId() id: string) {
     return this.licenses.renew(caller, id);
   }
 
@@ -127,7 +127,7 @@ export class LicensesController {
   @AnswersOne(LicenseView)
   @Fails('CONFLICT')
   @ApiOperation({ summary: 'Check a license in', description: 'The next is due after `checkInIntervalDays` of its policy.' })
-  checkIn(@Caller() caller: ApiKeyPrincipal, @PathId() id: string) {
+  checkIn(@Caller() caller: VendorPrincipal, @PathId() id: string) {
     return this.licenses.checkIn(caller, id);
   }
 
@@ -136,7 +136,7 @@ export class LicensesController {
   @AnswersOne(LicenseView)
   @Fails('CONFLICT')
   @ApiOperation({ summary: 'Attach entitlements to a license', description: 'Attaching again sets the expiry and quantity anew.' })
-  attach(@Caller() caller: ApiKeyPrincipal, @PathId() id: string, @Body() body: AttachLicenseEntitlementsBody) {
+  attach(@Caller() caller: VendorPrincipal, @PathId() id: string, @Body() body: AttachLicenseEntitlementsBody) {
     return this.licenses.attach(caller, id, body);
   }
 
@@ -145,7 +145,7 @@ export class LicensesController {
   @AnswersNothing()
   @Fails('CONFLICT')
   @ApiOperation({ summary: 'Detach an entitlement from a license', description: 'Only its own: what it inherits from its policy stays.' })
-  detach(@Caller() caller: ApiKeyPrincipal, @PathId() id: string, @Param('code') code: string) {
+  detach(@Caller() caller: VendorPrincipal, @PathId() id: string, @Param('code') code: string) {
     return this.licenses.detach(caller, id, code);
   }
 }

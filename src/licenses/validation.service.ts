@@ -53,7 +53,7 @@ export class ValidationService {
     if (!verdict.valid || !leavesTraces) return [verdict, facts];
 
     const [saved] = await this.database.within(
-      facts,
+      { ...facts, segmentId: null },
       (db) => db.$queryRaw<{ usesCount: number; expiresAt: Date | null }[]>`
       UPDATE license
          SET first_validated_at = COALESCE(first_validated_at, ${now}),

@@ -1,7 +1,7 @@
 import { Body, Controller, Delete, Get, Patch, Post, Query } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { Requires, RequiresOrLicense } from '../auth/access.js';
-import { type ApiKeyPrincipal, Caller, ClientIp, type TenantPrincipal } from '../auth/principal.js';
+import { type VendorPrincipal, Caller, ClientIp, type TenantPrincipal } from '../auth/principal.js';
 import { PathId } from '../core/identifier.js';
 import { AnswersCreated, AnswersExisting, AnswersNothing, AnswersOne, AnswersPage, Fails } from '../core/openapi.js';
 import { ActivateMachineBody, MachinesQuery, MachineView, UpdateMachineBody } from './machines.dto.js';
@@ -48,7 +48,7 @@ export class MachinesController {
   @Requires('machines:read')
   @AnswersOne(MachineView)
   @ApiOperation({ summary: 'Get a machine' })
-  get(@Caller() { tenant }: ApiKeyPrincipal, @PathId() id: string) {
+  get(@Caller() { tenant }: VendorPrincipal, @PathId() id: string) {
     return this.machines.get(tenant, id);
   }
 
@@ -57,7 +57,7 @@ export class MachinesController {
   @AnswersOne(MachineView)
   @Fails('CORE_LIMIT_EXCEEDED', 'MEMORY_LIMIT_EXCEEDED', 'DISK_LIMIT_EXCEEDED')
   @ApiOperation({ summary: 'Change a machine' })
-  update(@Caller() caller: ApiKeyPrincipal, @PathId() id: string, @Body() body: UpdateMachineBody) {
+  update(@Caller() caller: VendorPrincipal, @PathId() id: string, @Body() body: UpdateMachineBody) {
     return this.machines.update(caller, id, body);
   }
 

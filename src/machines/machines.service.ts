@@ -1,5 +1,5 @@
 import { HttpStatus, Injectable } from '@nestjs/common';
-import type { ApiKeyPrincipal, TenantPrincipal } from '../auth/principal.js';
+import type { VendorPrincipal, TenantPrincipal } from '../auth/principal.js';
 import { Answer } from '../core/answer.interceptor.js';
 import { Clock } from '../core/clock.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
@@ -39,11 +39,11 @@ export class MachinesService {
     const licenseId = licenseToActivate(caller, body);
     const { fingerprint } = body;
     return this.database.within(caller.tenant, async (db) => {
-      const license = await lockSeats(db, licenseId, caller.kind === 'apiKey' ? 'licenseId' : undefined);
+      const license = await lockSeats(db, licenseId, caller.kind === 'license' ? undefined : 'licenseId');
       const { policy } = license;
       // After the lock: whoever waited for it judges by the time at which it may act.
       const now = this.clock.now();
-      requireMayActivate(caller.kind, policy.authentication);
+      requireMayActivate(caller.kind === 'license' ? 'license' : 'apiKey', policy.authentication);
       requireUsable(license, policy, now);
       const existing = await db.machine.findFirst({ where: { licenseId, fingerprint, deletedAt: null } });
       if (existing !== null) return new Answer(HttpStatus.OK, toMachineView(existing, policy, caller.tenant.environment, now));
@@ -92,7 +92,7 @@ export class MachinesService {
   }
 
   /** 422 when more cores, memory or disk than the license has left. */
-  update(caller: ApiKeyPrincipal, id: string, body: UpdateMachineBody): Promise<MachineView> {
+  update(caller: VendorPrincipal, id: string, body: UpdateMachineBody): Promise<MachineView> {
     const { tenant } = caller;
     return this.database.within(tenant, async (db) => {
       const { license, machine } = await lockMachine(db, caller, id);
@@ -138,7 +138,7 @@ export class MachinesService {
 
 /** A license key activates its own license; an API key says which. */
 function licenseToActivate(caller: TenantPrincipal, { licenseId }: ActivateMachineBody): string {
-  if (caller.kind === 'apiKey') {
+  if (caller.kind !== 'license') {
     if (licenseId === undefined) throw invalid([{ path: 'licenseId', message: 'is required with an API key' }]);
     return licenseId;
   }

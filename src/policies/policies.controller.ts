@@ -1,7 +1,7 @@
 import { Body, Controller, Delete, Get, Param, Patch, Post, Query } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { Requires } from '../auth/access.js';
-import { type ApiKeyPrincipal, Caller } from '../auth/principal.js';
+import { type VendorPrincipal, Caller } from '../auth/principal.js';
 import { PathId } from '../core/identifier.js';
 import { AnswersCreated, AnswersNothing, AnswersOne, AnswersPage, Fails } from '../core/openapi.js';
 import { AttachEntitlementsBody } from '../entitlements/entitlements.dto.js';
@@ -21,7 +21,7 @@ export class PoliciesController {
     summary: 'Create a policy',
     description: 'The template fills what is not given. Rules that contradict each other are 400.',
   })
-  create(@Caller() { tenant }: ApiKeyPrincipal, @Body() body: CreatePolicyBody) {
+  create(@Caller() { tenant }: VendorPrincipal, @Body() body: CreatePolicyBody) {
     return this.policies.create(tenant, body);
   }
 
@@ -29,7 +29,7 @@ export class PoliciesController {
   @Requires('policies:read')
   @AnswersPage(PolicyView)
   @ApiOperation({ summary: 'List policies', description: 'Newest first.' })
-  list(@Caller() { tenant }: ApiKeyPrincipal, @Query() query: PoliciesQuery) {
+  list(@Caller() { tenant }: VendorPrincipal, @Query() query: PoliciesQuery) {
     return this.policies.list(tenant, query);
   }
 
@@ -37,7 +37,7 @@ export class PoliciesController {
   @Requires('policies:read')
   @AnswersOne(PolicyView)
   @ApiOperation({ summary: 'Get a policy' })
-  get(@Caller() { tenant }: ApiKeyPrincipal, @PathId() id: string) {
+  get(@Caller() { tenant }: VendorPrincipal, @PathId() id: string) {
     return this.policies.get(tenant, id);
   }
 
@@ -45,7 +45,7 @@ export class PoliciesController {
   @Requires('policies:write')
   @AnswersOne(PolicyView)
   @ApiOperation({ summary: 'Change a policy', description: 'Its licenses follow at once. Expiries that were already set stay.' })
-  update(@Caller() { tenant }: ApiKeyPrincipal, @PathId() id: string, @Body() body: UpdatePolicyBody) {
+  update(@Caller() { tenant }: VendorPrincipal, @PathId() id: string, @Body() body: UpdatePolicyBody) {
     return this.policies.update(tenant, id, body);
   }
 
@@ -54,7 +54,7 @@ export class PoliciesController {
   @AnswersNothing()
   @Fails('POLICY_HAS_LICENSES')
   @ApiOperation({ summary: 'Delete a policy', description: 'Only without licenses.' })
-  remove(@Caller() { tenant }: ApiKeyPrincipal, @PathId() id: string) {
+  remove(@Caller() { tenant }: VendorPrincipal, @PathId() id: string) {
     return this.policies.remove(tenant, id);
   }
 
@@ -65,7 +65,7 @@ export class PoliciesController {
     summary: 'Attach entitlements to a policy',
     description: 'Every license of the policy inherits them. Attaching again is no error.',
   })
-  attach(@Caller() { tenant }: ApiKeyPrincipal, @PathId() id: string, @Body() body: AttachEntitlementsBody) {
+  attach(@Caller() { tenant }: VendorPrincipal, @PathId() id: string, @Body() body: AttachEntitlementsBody) {
     return this.policies.attach(tenant, id, body.codes);
   }
 
@@ -73,7 +73,7 @@ export class PoliciesController {
   @Requires('policies:write')
   @AnswersNothing()
   @ApiOperation({ summary: 'Detach an entitlement from a policy' })
-  detach(@Caller() { tenant }: ApiKeyPrincipal, @PathId() id: string, @Param('code') code: string) {
+  detach(@Caller() { tenant }: VendorPrincipal, @PathId() id: string, @Param('code') code: string) {
     return this.policies.detach(tenant, id, code);
   }
 }

@@ -1,7 +1,7 @@
 import { Body, Controller, Delete, Get, Patch, Post, Query } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { Requires } from '../auth/access.js';
-import { type ApiKeyPrincipal, Caller } from '../auth/principal.js';
+import { type VendorPrincipal, Caller } from '../auth/principal.js';
 import { PathId } from '../core/identifier.js';
 import { AnswersCreated, AnswersNothing, AnswersOne, AnswersPage, Fails } from '../core/openapi.js';
 import { CreateProductBody, ProductsQuery, ProductView, UpdateProductBody } from './products.dto.js';
@@ -17,7 +17,7 @@ export class ProductsController {
   @AnswersCreated(ProductView)
   @Fails('CONFLICT')
   @ApiOperation({ summary: 'Create a product' })
-  create(@Caller() { tenant }: ApiKeyPrincipal, @Body() body: CreateProductBody) {
+  create(@Caller() { tenant }: VendorPrincipal, @Body() body: CreateProductBody) {
     return this.products.create(tenant, body);
   }
 
@@ -25,7 +25,7 @@ export class ProductsController {
   @Requires('products:read')
   @AnswersPage(ProductView)
   @ApiOperation({ summary: 'List products', description: 'Newest first.' })
-  list(@Caller() { tenant }: ApiKeyPrincipal, @Query() query: ProductsQuery) {
+  list(@Caller() { tenant }: VendorPrincipal, @Query() query: ProductsQuery) {
     return this.products.list(tenant, query);
   }
 
@@ -33,7 +33,7 @@ export class ProductsController {
   @Requires('products:read')
   @AnswersOne(ProductView)
   @ApiOperation({ summary: 'Get a product' })
-  get(@Caller() { tenant }: ApiKeyPrincipal, @PathId() id: string) {
+  get(@Caller() { tenant }: VendorPrincipal, @PathId() id: string) {
     return this.products.get(tenant, id);
   }
 
@@ -42,7 +42,7 @@ export class ProductsController {
   @AnswersOne(ProductView)
   @Fails('CONFLICT')
   @ApiOperation({ summary: 'Change a product', description: 'A new `keyPrefix` is for keys generated from then on.' })
-  update(@Caller() { tenant }: ApiKeyPrincipal, @PathId() id: string, @Body() body: UpdateProductBody) {
+  update(@Caller() { tenant }: VendorPrincipal, @PathId() id: string, @Body() body: UpdateProductBody) {
     return this.products.update(tenant, id, body);
   }
 
@@ -51,7 +51,7 @@ export class ProductsController {
   @AnswersNothing()
   @Fails('PRODUCT_HAS_LICENSES')
   @ApiOperation({ summary: 'Delete a product', description: 'Only without licenses.' })
-  remove(@Caller() { tenant }: ApiKeyPrincipal, @PathId() id: string) {
+  remove(@Caller() { tenant }: VendorPrincipal, @PathId() id: string) {
     return this.products.remove(tenant, id);
   }
 }

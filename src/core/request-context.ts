@@ -1,0 +1,56 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { NextFunction, Request, Response } from 'express';
+
+/** Who acts, as the audit log names them. */
+export interface Actor {
+  type: 'api_key' | 'user' | 'license' | 'platform' | 'operator' | 'system' | 'anonymous';
+  id: string | null;
+}
+
+/** What is known of the request in hand, wherever in its work one is; filled as it becomes known. */
+export interface RequestContext {
+  requestId: string | null;
+  /** Address of the client: the socket's, or what a trusted proxy says. */
+  ip: string | null;
+  /** Anonymous until the guard knows better. */
+  actor: Actor;
+  /** The tenant that the credential belongs to, also when it was refused; null = none that can be told. */
+  environmentId: string | null;
+  /** The segment of an API key with that flair. */
+  segmentId: string | null;
+  /** First characters of the API key that was shown. */
+  keyPrefix: string | null;
+  /** Where headers of the answer are set; null on the command line. */
+  response: Response | null;
+}
+
+const storage = new AsyncLocalStorage<RequestContext>();
+
+/** Work and everything that it leads to, on behalf of this request. */
+export function onBehalfOf<T>(context: RequestContext, work: () => T): T {
+  return storage.run(context, work);
+}
+
+/** The request in hand, or null in a job of the server's own. */
+export function currentRequest(): RequestContext | null {
+  return storage.getStore() ?? null;
+}
+
+/** Middleware: everything behind it is on behalf of its request. */
+export function openRequestContext(request: Request, response: Response, next: NextFunction): void {
+  const context: RequestContext = {
+    requestId: request.id as string,
+    ip: clientIp(request),
+    actor: { type: 'anonymous', id: null },
+    environmentId: null,
+    segmentId: null,
+    keyPrefix: null,
+    response,
+  };
+  onBehalfOf(context, next);
+}
+
+/** An IPv4 address is one, however the socket spells it. */
+function clientIp(request: Request): string | null {
+  return request.ip?.replace(/^::ffff:(?=\d+\.)/, '') ?? null;
+}
