@@ -10,6 +10,7 @@ import { MachinesModule } from './machines/machines.module.js';
 import { PoliciesModule } from './policies/policies.module.js';
 import { ProductsModule } from './products/products.module.js';
 import { ServiceModule } from './service/service.module.js';
+import { TokensModule } from './tokens/tokens.module.js';
 
 /** The table of contents. */
 @Module({
@@ -17,6 +18,7 @@ import { ServiceModule } from './service/service.module.js';
     DiscoveryModule,
     AuthModule,
     ServiceModule,
+    TokensModule,
     AccountsModule,
     ApiKeysModule,
     ProductsModule,

@@ -7,6 +7,9 @@ import { fromDatabase } from './database-errors.js';
 
 const RETRY_AFTER_SECONDS = 5;
 
+/** What a path adds to the body of its errors, over the fields that every error has: set as `response.locals.errorShape`. */
+export type AnswerShape = (error: LatchkeyError) => object;
+
 /** The one place where an error becomes an answer (contract: http.md, "Errors"). */
 @Catch()
 export class ErrorFilter implements ExceptionFilter {
@@ -29,7 +32,7 @@ export class ErrorFilter implements ExceptionFilter {
     if (error.status === 503) response.setHeader('Retry-After', RETRY_AFTER_SECONDS);
     response.status(error.status);
     if (wantsProblem(request)) response.type('application/problem+json').send(JSON.stringify(toProblem(error, request)));
-    else response.json(toBody(error, request));
+    else response.json({ ...toBody(error, request), ...(response.locals.errorShape as AnswerShape | undefined)?.(error) });
   }
 }
 

@@ -29,6 +29,18 @@ export const AnswersCreated = (view: View, description = 'The new resource; `Loc
 /** Beside 201: 200 with what was there already. */
 export const AnswersExisting = (view: View): MethodDecorator => described(200, view, 'It was there already; nothing changed.');
 
+/** 200 with all of something that there are only a few of. */
+export const AnswersList = (view: View, description: string): MethodDecorator =>
+  applyDecorators(
+    HttpCode(200),
+    ApiExtraModels(view),
+    ApiResponse({
+      status: 200,
+      description,
+      schema: { type: 'object', required: ['data'], properties: { data: { type: 'array', items: { $ref: getSchemaPath(view) } } } },
+    }),
+  );
+
 /** 200 with a page of things. */
 export const AnswersPage = (view: View): MethodDecorator =>
   applyDecorators(
@@ -104,7 +116,11 @@ export function createOpenApi(app: INestApplication, version: string): OpenAPIOb
     .setLicense('MIT', '')
     .addServer('/')
     .addBearerAuth(
-      { type: 'http', description: 'An API key, `lk_live_…` or `lk_test_…`. `Authorization: ApiKey <key>` is equal.' },
+      {
+        type: 'http',
+        description:
+          'An API key, `lk_live_…` or `lk_test_…`; a user key, `lk_user_…`; or a short-lived token of either. `Authorization: ApiKey <key>` is equal. A user with several accounts names one with `X-Account-Id` (id or slug), and the environment with `X-Environment` (`live`, which is the default, or `test`).',
+      },
       'apiKey',
     )
     .addApiKey({ type: 'apiKey', in: 'header', name: 'X-API-Key', description: 'An API key in a header of its own.' }, 'apiKeyHeader')
@@ -117,6 +133,7 @@ export function createOpenApi(app: INestApplication, version: string): OpenAPIOb
       },
       'license',
     )
+    .addBearerAuth({ type: 'http', description: 'A user key, `lk_user_…`, or a token of one.' }, 'userKey')
     .addBearerAuth({ type: 'http', description: "The operator's platform token." }, 'platform');
   for (const [name, description] of Object.entries(tags)) builder.addTag(name, description);
   const document = SwaggerModule.createDocument(app, builder.build(), {
@@ -151,6 +168,7 @@ ${Object.entries(scopes)
 
 const tags = {
   Validation: 'May this copy run?',
+  Authentication: 'Short-lived tokens, scopes, and what a user key opens.',
   Accounts: 'Vendors, each with a live and a test environment.',
   'API keys': 'Credentials of dashboards and back offices.',
   Products: 'What is sold.',
@@ -223,7 +241,16 @@ function addErrors(operation: Operation): void {
   add(true, 'VALIDATION_ERROR');
   add(operation.parameters?.some((parameter) => parameter.name === 'cursor') === true, 'INVALID_CURSOR');
   add(operation.requestBody !== undefined, 'MALFORMED_JSON', 'PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE');
-  add(needsCredential, 'AUTH_FAILED', 'API_KEY_EXPIRED', 'API_KEY_REVOKED', 'INSUFFICIENT_SCOPE', 'ACCOUNT_SUSPENDED');
+  add(
+    needsCredential,
+    'AUTH_FAILED',
+    'API_KEY_EXPIRED',
+    'API_KEY_REVOKED',
+    'TOKEN_EXPIRED',
+    'INSUFFICIENT_SCOPE',
+    'IP_NOT_ALLOWED',
+    'ACCOUNT_SUSPENDED',
+  );
   add(operation.parameters?.some((parameter) => parameter.in === 'path') === true, 'NOT_FOUND');
   add(true, 'INTERNAL_ERROR', 'UNAVAILABLE');
   Reflect.deleteProperty(operation, FAILS_EXTENSION);

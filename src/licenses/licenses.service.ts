@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { v7 as uuidv7 } from 'uuid';
-import { Authenticator } from '../auth/authenticator.js';
+import { LicenseKeys } from '../auth/license-keys.js';
 import type { TenantPrincipal } from '../auth/principal.js';
 import { Clock } from '../core/clock.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
@@ -34,7 +34,7 @@ export class LicensesService {
     private readonly database: Database,
     private readonly masterKey: MasterKey,
     private readonly clock: Clock,
-    private readonly authenticator: Authenticator,
+    private readonly licenseKeys: LicenseKeys,
   ) {}
 
   /** 404 naming a reference that is unknown, 409 for a taken key. */
@@ -179,7 +179,7 @@ export class LicensesService {
     if (query.status !== undefined) all.push(await statusIs(db, query.status, this.clock.now()));
     if (query.userEmail !== undefined) all.push({ userEmail: equalsAnyCase(query.userEmail) });
     if (query.key !== undefined) {
-      const digest = this.authenticator.licenseKeyDigest(query.key, tenant.accountId);
+      const digest = this.licenseKeys.digest(query.key, tenant.accountId);
       all.push(digest === null ? { id: { in: [] } } : { keyDigest: digest });
     }
     if (query.entitlement !== undefined) {
