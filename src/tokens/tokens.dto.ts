@@ -3,7 +3,8 @@ import { Choice, ChoiceList, Id, Nested, Text, Timestamp } from '../core/fields.
 import { memberRoles, type MemberRole, roles } from '../domain/roles.js';
 import { allScopes, type Scope, scopePresets, scopes } from '../domain/scopes.js';
 
-const MAX_SECRET_LENGTH = 255;
+/** Keys are far shorter; a token that is sent instead of one is refused as what it is. */
+const MAX_SECRET_LENGTH = 4000;
 
 export class ExchangeKeyBody {
   @Text({ help: 'Account that the API key belongs to, or that a user wants the token for: id or slug.', max: 63, optional: true })
@@ -22,7 +23,7 @@ export class ExchangeKeyBody {
   })
   scopes?: Scope[];
 
-  @Text({ help: 'The same as `scopes`, as OAuth 2 spells it: separated by spaces.', max: 1000, optional: true, example: 'licenses:read' })
+  @Text({ help: 'The same as `scopes`, as OAuth 2 spells it: separated by spaces.', min: 0, max: 1000, optional: true, example: 'licenses:read' })
   scope?: string;
 
   @Choice(['client_credentials'], { help: 'The OAuth 2 spelling of this call (RFC 6749, section 4.4).', optional: true })
