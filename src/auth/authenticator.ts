@@ -14,7 +14,7 @@ import type { Principal } from './principal.js';
 const FIND_API_KEY = {
   name: 'find_api_key',
   text: `
-    SELECT api_key.id, api_key.scopes, api_key.expires_at AS "expiresAt", api_key.revoked_at AS "revokedAt",
+    SELECT api_key.id, api_key.name, api_key.lineage_id AS "lineageId", api_key.scopes, api_key.expires_at AS "expiresAt", api_key.revoked_at AS "revokedAt",
            environment.id AS "environmentId", environment.name AS environment,
            account.id AS "accountId", account.suspended_at AS "accountSuspendedAt"
       FROM api_key
@@ -97,7 +97,14 @@ export class Authenticator {
     if (this.isPlatformToken(value)) return { kind: 'platform' };
     if (parseApiKey(value) === null) throw failed();
     const [key] = await this.database.lookup<
-      TenantColumns & { scopes: string[]; expiresAt: Date | null; revokedAt: Date | null; accountSuspendedAt: Date | null }
+      TenantColumns & {
+        name: string;
+        lineageId: string;
+        scopes: string[];
+        expiresAt: Date | null;
+        revokedAt: Date | null;
+        accountSuspendedAt: Date | null;
+      }
     >(FIND_API_KEY, [this.masterKey.digestApiKey(value)]);
     if (key === undefined) throw failed();
     if (key.revokedAt !== null) throw new LatchkeyError('API_KEY_REVOKED', 'This API key was revoked.');
@@ -105,7 +112,8 @@ export class Authenticator {
       throw new LatchkeyError('API_KEY_EXPIRED', 'This API key has expired.');
     if (key.accountSuspendedAt !== null) throw new LatchkeyError('ACCOUNT_SUSPENDED', 'The account is suspended.');
     const grant = { scopes: key.scopes, rateLimitPerMinute: null, allowedIps: [], endsAt: key.expiresAt, flairs: [] };
-    return { kind: 'apiKey', tenant: tenantOf(key), id: key.id, scopes: key.scopes, grant, token: null };
+    const tenant = { ...tenantOf(key), segmentId: /\[segment\]/i.test(key.name) ? key.lineageId : null };
+    return { kind: 'apiKey', tenant, id: key.id, scopes: key.scopes, grant, token: null };
   }
 
   private async license(value: string, accountHint: string | undefined): Promise<Principal> {
