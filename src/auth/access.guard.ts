@@ -1,6 +1,7 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import type { Request } from 'express';
 import { Config } from '../core/config.js';
+import { currentRequest } from '../core/request-context.js';
 import { LatchkeyError } from '../domain/errors.js';
 import { allScopes, insufficientScope, isFullAccess, missingScopes, requireScopes } from '../domain/scopes.js';
 import { ACCESS, type Access } from './access.js';
@@ -21,6 +22,7 @@ export class AccessGuard implements CanActivate {
     if (access === undefined) throw new Error(`${context.getClass().name}.${context.getHandler().name} declares no access`);
     const request = context.switchToHttp().getRequest<Request>();
     request.principal = access.kind === 'public' ? { kind: 'anonymous' } : await this.identify(request);
+    rememberCaller(request.principal);
     if (access.kind !== 'platform' || !(access.orOpenSignup && this.config.openSignup)) admit(request.principal, access);
     return true;
   }
@@ -29,6 +31,16 @@ export class AccessGuard implements CanActivate {
     const accountHint = request.headers['x-account-id'];
     return this.authenticator.authenticate(readCredential(request), typeof accountHint === 'string' ? accountHint.trim() : undefined);
   }
+}
+
+/** Who is calling, for all that is done on behalf of this request. */
+function rememberCaller(principal: Principal): void {
+  const context = currentRequest();
+  if (context === null || principal.kind === 'anonymous') return;
+  if (principal.kind === 'platform') context.actor = { type: 'platform', id: null };
+  else if (principal.kind === 'license') context.actor = { type: 'license', id: principal.licenseId };
+  else context.actor = { type: principal.kind === 'apiKey' ? 'api_key' : 'user', id: principal.id };
+  if ('tenant' in principal) context.environmentId = principal.tenant.environmentId;
 }
 
 /** The access rule beside a handler, or undefined when its author forgot it. */
