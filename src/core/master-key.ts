@@ -26,6 +26,7 @@ export class MasterKey {
   readonly accessTokenKey: { id: string; privateKey: KeyObject; publicKey: KeyObject };
   private readonly apiKeyPepper: KeyObject;
   private readonly licenseKeyPepper: KeyObject;
+  private readonly idempotencyPepper: KeyObject;
   private readonly sealingKey: Buffer;
 
   constructor(master: Buffer) {
@@ -35,6 +36,7 @@ export class MasterKey {
     this.licenseKeyTagSecret = createSecretKey(derive('license key tag'));
     this.apiKeyPepper = createSecretKey(derive('api key pepper'));
     this.licenseKeyPepper = createSecretKey(derive('license key pepper'));
+    this.idempotencyPepper = createSecretKey(derive('idempotency pepper'));
     this.sealingKey = derive('sealing');
     this.accessTokenKey = signingKey(derive('access token signing'));
   }
@@ -51,6 +53,16 @@ export class MasterKey {
   /** The account's id is part of the digest: the same key of another vendor is another digest. */
   digestVendorKey(accountId: string, key: string): Uint8Array<ArrayBuffer> {
     return hmac(this.licenseKeyPepper, `vendor:${accountId}:${key}`);
+  }
+
+  /** What a kept answer is found by: credential, method, path and the caller's key. */
+  digestIdempotencyKey(use: string): Uint8Array<ArrayBuffer> {
+    return hmac(this.idempotencyPepper, `key:${use}`);
+  }
+
+  /** What must be the same again: query and body. Keyed, because bodies may hold what can be guessed. */
+  digestIdempotentRequest(request: string): Uint8Array<ArrayBuffer> {
+    return hmac(this.idempotencyPepper, `request:${request}`);
   }
 
   /** AES-256-GCM: 12 bytes nonce, 16 bytes tag, cipher text. `context` binds it to its row and is needed to open it. */

@@ -2,7 +2,7 @@ import { Body, Controller, Get, Post } from '@nestjs/common';
 import { ApiConsumes, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { Public, UserKeyOnly } from '../auth/access.js';
 import { Caller, type UserKeyPrincipal } from '../auth/principal.js';
-import { AnswersBare, AnswersList, AnswersOne, Fails } from '../core/openapi.js';
+import { AnswersBare, AnswersList, AnswersOne, Fails, Fresh } from '../core/openapi.js';
 import { type BasicCredential, BasicClient } from './basic-credential.js';
 import { ExchangeKeyBody, ScopeView, TokenView, UserKeyInfoView } from './tokens.dto.js';
 import { TokensService } from './tokens.service.js';
@@ -14,6 +14,7 @@ export class TokensController {
 
   @Post('token')
   @Public()
+  @Fresh()
   @AnswersBare(TokenView, 'The token.')
   @ApiConsumes('application/json', 'application/x-www-form-urlencoded')
   @Fails('AUTH_FAILED', 'API_KEY_EXPIRED', 'API_KEY_REVOKED', 'INSUFFICIENT_SCOPE', 'IP_NOT_ALLOWED', 'ACCOUNT_SUSPENDED')
