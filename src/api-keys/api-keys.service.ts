@@ -5,7 +5,7 @@ import { Database, type Db, type Tenant } from '../core/database.js';
 import { MasterKey } from '../core/master-key.js';
 import { type Page, type PageQuery, paginate } from '../core/page.js';
 import { invalid, LatchkeyError, notFound } from '../domain/errors.js';
-import { isFullAccess, requireGrantable, type Scope, scopePresets } from '../domain/scopes.js';
+import { isFullAccess, requireGrantableScopes, scopePresets } from '../domain/scopes.js';
 import type { ApiKey } from '../generated/prisma/client.js';
 import {
   type ApiKeyView,
@@ -32,7 +32,7 @@ export class ApiKeysService {
     if (body.scopes !== undefined && body.preset !== undefined)
       throw invalid([{ path: 'preset', message: 'cannot be combined with scopes' }]);
     const scopes = body.scopes ?? [...scopePresets[body.preset ?? 'full']];
-    requireGrantable(caller.scopes, scopes);
+    requireGrantableScopes(caller.scopes, scopes);
     const tenant = await this.tenantOf(caller, body);
     const { key, columns } = newApiKey(tenant.environment, this.masterKey);
     return this.database.within(tenant, async (db) => {
@@ -70,11 +70,11 @@ export class ApiKeysService {
   /** 403 when the key has, or would get, a scope that the caller lacks; 409 for a revoked key. */
   update(caller: VendorPrincipal, id: string, body: UpdateApiKeyBody): Promise<ApiKeyView> {
     const { name, scopes, expiresAt, metadata } = body;
-    if (scopes !== undefined) requireGrantable(caller.scopes, scopes);
+    if (scopes !== undefined) requireGrantableScopes(caller.scopes, scopes);
     return this.database.within(caller.tenant, async (db) => {
       const current = await load(db, id);
       // Also what the key holds already: to prolong a stronger key is to grant what it may do.
-      requireGrantable(caller.scopes, current.scopes as Scope[]);
+      requireGrantableScopes(caller.scopes, current.scopes);
       if (current.revokedAt !== null) throw new LatchkeyError('CONFLICT', 'The API key is revoked.', { status: 'revoked' });
       const row = await db.apiKey.update({ where: { id }, data: { name, scopes, expiresAt, metadata } });
       return toApiKeyView(row, caller.tenant.environment, this.clock.now());
