@@ -130,6 +130,7 @@ describe('the OpenAPI document', () => {
         public: [],
         platform: ['platform'],
         license: ['license'],
+        userKey: ['userKey'],
         apiKey: ['apiKey', 'apiKeyHeader', ...(access.kind === 'apiKey' && access.orLicense ? ['license'] : [])],
       }[access.kind];
       expect([nameOf(operation), schemes]).toEqual([nameOf(operation), expected]);

@@ -1,6 +1,6 @@
 import { PartialType, PickType } from '@nestjs/swagger';
 import { CreatedApiKeyView } from '../api-keys/api-keys.dto.js';
-import { Email, Id, MetadataField, Nested, Text, Timestamp } from '../core/fields.js';
+import { Email, Flag, Id, MetadataField, Nested, Text, Timestamp } from '../core/fields.js';
 import type { Metadata } from '../domain/metadata.js';
 import type { Account, Prisma } from '../generated/prisma/client.js';
 
@@ -28,7 +28,10 @@ export class CreateAccountBody {
 
 export class UpdateAccountBody extends PartialType(PickType(CreateAccountBody, ['name', 'slug', 'ownerEmail', 'metadata']), {
   skipNullProperties: false,
-}) {}
+}) {
+  @Flag({ help: 'Whether an API key that a secret scanner reports is revoked at once.', optional: true, example: true })
+  revokeLeakedKeys?: boolean;
+}
 
 export class AccountView {
   @Id({ help: 'UUID v7.' })
@@ -45,6 +48,9 @@ export class AccountView {
 
   @Timestamp({ help: 'Since when its keys are refused; null = not suspended.', nullable: true, example: null })
   suspendedAt!: Date | null;
+
+  @Flag({ help: 'Whether an API key that a secret scanner reports is revoked at once.', example: false })
+  revokeLeakedKeys!: boolean;
 
   @MetadataField()
   metadata!: Metadata;
@@ -79,6 +85,7 @@ export function toAccountView(account: Account): AccountView {
     slug: account.slug,
     ownerEmail: account.ownerEmail,
     suspendedAt: account.suspendedAt,
+    revokeLeakedKeys: account.revokeLeakedKeys,
     metadata: account.metadata as Metadata,
     createdAt: account.createdAt,
     updatedAt: account.updatedAt,
@@ -86,5 +93,6 @@ export function toAccountView(account: Account): AccountView {
 }
 
 export function toAccountChanges(body: UpdateAccountBody): Prisma.AccountUpdateInput {
-  return { name: body.name, slug: body.slug, ownerEmail: body.ownerEmail, metadata: body.metadata };
+  const { name, slug, ownerEmail, metadata, revokeLeakedKeys } = body;
+  return { name, slug, ownerEmail, metadata, revokeLeakedKeys };
 }

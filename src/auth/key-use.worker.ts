@@ -51,13 +51,13 @@ export class KeyUseWorker implements OnApplicationBootstrap, OnApplicationShutdo
         WITH held AS (SELECT id FROM api_key WHERE id = ANY(${apiKeys.ids}::uuid[]) ORDER BY id FOR NO KEY UPDATE)
         UPDATE api_key SET last_used_at = used.at, last_used_ip = used.ip
           FROM held JOIN unnest(${apiKeys.ids}::uuid[], ${apiKeys.ips}::text[], ${apiKeys.times}::timestamptz[]) AS used (id, ip, at) USING (id)
-         WHERE api_key.id = held.id AND (api_key.last_used_at IS NULL OR api_key.last_used_at < used.at)`;
+         WHERE api_key.id = held.id AND (api_key.last_used_at IS NULL OR api_key.last_used_at <= used.at - interval '1 minute')`;
       if (userKeys.ids.length > 0)
         await db.$executeRaw`
         WITH held AS (SELECT id FROM user_key WHERE id = ANY(${userKeys.ids}::uuid[]) ORDER BY id FOR NO KEY UPDATE)
         UPDATE user_key SET last_used_at = used.at, last_used_ip = used.ip
           FROM held JOIN unnest(${userKeys.ids}::uuid[], ${userKeys.ips}::text[], ${userKeys.times}::timestamptz[]) AS used (id, ip, at) USING (id)
-         WHERE user_key.id = held.id AND (user_key.last_used_at IS NULL OR user_key.last_used_at < used.at)`;
+         WHERE user_key.id = held.id AND (user_key.last_used_at IS NULL OR user_key.last_used_at <= used.at - interval '1 minute')`;
     });
   }
 }

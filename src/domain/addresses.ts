@@ -117,10 +117,18 @@ function parseAddress(text: string): Address | null {
 
 function parseWritten(text: string): Address | null {
   if (DOTTED.test(text)) return { bits: 32, value: toNumber(ipaddr.IPv4.parse(text).toByteArray()) };
-  // A zone names an interface of one machine; and a dotted end is read as strictly as a dotted address.
-  const dottedEnd = text.includes('.') ? text.slice(text.lastIndexOf(':') + 1) : null;
-  if (text.includes('%') || (dottedEnd !== null && !DOTTED.test(dottedEnd)) || !ipaddr.IPv6.isValid(text)) return null;
+  // A zone names an interface of one machine.
+  if (text.includes('%') || !endsWell(text) || !ipaddr.IPv6.isValid(text)) return null;
   return { bits: 128, value: toNumber(ipaddr.IPv6.parse(text).toByteArray()) };
+}
+
+/**
+ * A dotted end is read as strictly as a dotted address; and `::10.0.0.1` not at all, which is IPv4 to some and IPv6 to
+ * others.
+ */
+function endsWell(text: string): boolean {
+  const start = text.lastIndexOf(':') + 1;
+  return !text.includes('.') || (DOTTED.test(text.slice(start)) && text.slice(0, start) !== '::');
 }
 
 function isMapped({ bits, value }: Address): boolean {
