@@ -35,6 +35,9 @@ export const LicenseOnly = (): MethodDecorator => declare({ kind: 'license' });
 /** The operator's platform token; or anyone where OPEN_SIGNUP is true. */
 export const PlatformOrOpenSignup = (): MethodDecorator => declare({ kind: 'platform', orOpenSignup: true });
 
+/** The operator's platform token. */
+export const PlatformOnly = (): MethodDecorator => declare({ kind: 'platform', orOpenSignup: false });
+
 /** Whether browsers of any origin may call the route (contract: http.md, "CORS"). */
 export function isCrossOrigin(access: Access): boolean {
   return access.kind === 'license' || (access.kind === 'public' && access.crossOrigin) || (access.kind === 'apiKey' && access.orLicense);
