@@ -11,6 +11,7 @@ import { PoliciesModule } from './policies/policies.module.js';
 import { ProductsModule } from './products/products.module.js';
 import { ServiceModule } from './service/service.module.js';
 import { TokensModule } from './tokens/tokens.module.js';
+import { UsersModule } from './users/users.module.js';
 
 /** The table of contents. */
 @Module({
@@ -20,6 +21,7 @@ import { TokensModule } from './tokens/tokens.module.js';
     ServiceModule,
     TokensModule,
     AccountsModule,
+    UsersModule,
     ApiKeysModule,
     ProductsModule,
     PoliciesModule,

@@ -51,7 +51,7 @@ describe('bad input', () => {
   let vendor: Vendor;
   let schemas: Record<string, Schema>;
   let targets: Target[];
-  let own: Record<'product' | 'otherPolicy' | 'policy' | 'entitlement' | 'license' | 'machine' | 'apiKey', string>;
+  let own: Record<'product' | 'otherPolicy' | 'policy' | 'entitlement' | 'license' | 'machine' | 'apiKey' | 'user' | 'userKey', string>;
   let code: string;
   let productCode: string;
   let before: unknown;
@@ -71,6 +71,8 @@ describe('bad input', () => {
     const machine = expectStatus(await vendor.api.post('/machines', { licenseId: license.id, fingerprint: 'fingerprint-1' }), 201).body
       .data;
     const apiKey = expectStatus(await vendor.api.post('/api-keys', { name: 'one' }), 201).body.data;
+    const user = expectStatus(await vendor.api.post('/users', { email: `ada-${MARK}@example.com`, name: 'Ada', role: 'support' }), 201);
+    const userKey = expectStatus(await vendor.api.post(`/users/${user.body.data.id}/keys`, { name: 'laptop' }), 201);
     own = {
       product: product.id,
       policy: policy.id,
@@ -79,6 +81,8 @@ describe('bad input', () => {
       license: license.id,
       machine: machine.id,
       apiKey: apiKey.id,
+      user: user.body.data.id,
+      userKey: userKey.body.data.id,
     };
     const { body: document } = expectStatus(await send(server.url, 'GET', '/openapi.json'), 200);
     schemas = document.components.schemas;
@@ -104,6 +108,13 @@ describe('bad input', () => {
       );
       found[name] = rows;
     }
+    for (const name of ['membership', 'user_key']) {
+      const { rows } = await database.query(
+        `SELECT to_jsonb(${name}) AS row FROM ${name} WHERE account_id = $1 ORDER BY to_jsonb(${name})::text`,
+        [vendor.account.id],
+      );
+      found[name] = rows;
+    }
     const accounts = await database.query('SELECT to_jsonb(account) AS row FROM account WHERE id = $1 OR slug LIKE $2 OR name LIKE $2', [
       vendor.account.id,
       `%${MARK}%`,
@@ -119,6 +130,9 @@ describe('bad input', () => {
       entitlements: own.entitlement,
       licenses: own.license,
       machines: own.machine,
+      users: own.user,
+      keys: own.userKey,
+      accounts: vendor.account.id,
     };
     return Object.entries(paths).flatMap(([path, methods]) =>
       Object.entries(methods).map(([method, operation]) => {
@@ -351,7 +365,10 @@ describe('bad input', () => {
           const path = operation.path.includes('{')
             ? operation.path.replace(/\{\w+\}/g, text)
             : `${operation.path.replace(/\/$/, '')}/${text}`;
-          const reply = await vendor.api.call(operation.method, `/..${path}`.replace('/..', '').replace('/api/v1', ''));
+          const reply = await callerOf(operation.security ?? []).call(
+            operation.method,
+            `/..${path}`.replace('/..', '').replace('/api/v1', ''),
+          );
           expect([path, reply.status, reply.body?.code]).toEqual([path, 404, 'NOT_FOUND']);
         }
       }
@@ -436,6 +453,10 @@ describe('bad input', () => {
       ['/machines?licenseId=null', 'licenseId'],
       ['/policies?productId=1', 'productId'],
       ['/products?code[]=x', 'code'],
+      ['/users?role=boss', 'role'],
+      ['/users?role=constructor', 'role'],
+      ['/users?email=', 'email'],
+      ['/users?q[]=x', 'q'],
     ])('%s is refused at %s', async (path, field) => {
       const reply = await vendor.api.get(path);
       expect([reply.status, reply.body.code, pathsOf(reply)]).toEqual([400, 'VALIDATION_ERROR', [field]]);
@@ -470,6 +491,7 @@ describe('bad input', () => {
     const machine = (): object => ({ licenseId: own.license, fingerprint: 'fingerprint-2' });
     const entitlement = (): object => ({ code: `x-${MARK}`, name: 'X' });
     const account = (): object => ({ name: `X ${MARK}`, slug: `x-${MARK.slice(0, 8)}`, ownerEmail: 'owner@example.com' });
+    const user = (): object => ({ email: `x-${MARK}@example.com`, name: 'X', role: 'support' });
     const many = (count: number): string[] => Array.from({ length: count }, (_, index) => `code-${index}`);
 
     const metadata: [string, unknown][] = [
@@ -609,6 +631,15 @@ describe('bad input', () => {
         { version: 'one', policy: 'pro', nonce: 'x'.repeat(129) },
         ['nonce', 'policy', 'version'],
       ],
+      ['/users', user, { email: 'ada' }, ['email']],
+      ['/users', user, { email: 'ada@example.com, grace@example.com' }, ['email']],
+      ['/users', user, { role: 'Owner' }, ['role']],
+      ['/users', user, { role: 'constructor' }, ['role']],
+      ['/users', user, { role: ['owner'], name: '' }, ['name', 'role']],
+      ['/users', user, { userId: 'ada' }, ['userId']],
+      ['/users', user, { userId: null, scopes: [] }, ['scopes', 'userId']],
+      ['/users/{id}/keys', () => ({ name: 'x' }), { expiresAt: 'never' }, ['expiresAt']],
+      ['/users/{id}/keys', () => ({ name: 'x' }), { allAccounts: true, key: 'lk_user_mine' }, ['allAccounts', 'key']],
       ['/accounts', account, { slug: 'Acme' }, ['slug']],
       ['/accounts', account, { slug: '-acme' }, ['slug']],
       ['/accounts', account, { slug: 'a' }, ['slug']],
@@ -630,6 +661,7 @@ describe('bad input', () => {
       ['an unknown code', () => ['POST', `/licenses/${own.license}/entitlements`, { codes: ['none'] }], 'codes[0]'],
       ['an unknown code of a policy', () => ['POST', `/policies/${own.policy}/entitlements`, { codes: [code, 'none'] }], 'codes[1]'],
       ['an unknown license', () => ['POST', '/machines', { ...machine(), licenseId: uuidv7() }], 'licenseId'],
+      ['an unknown user', () => ['POST', '/users', { ...user(), userId: uuidv7() }], 'userId'],
     ])('%s is 404, and named', async (_what, request, field) => {
       const [method, path, body] = request();
       const reply = await vendor.api.call(method, path, { body });
@@ -644,6 +676,8 @@ describe('bad input', () => {
       ['another key', () => ['PATCH', `/licenses/${own.license}`, { key: 'ANOTHER-KEY' }], ['key']],
       ['another fingerprint', () => ['PATCH', `/machines/${own.machine}`, { fingerprint: 'another-one' }], ['fingerprint']],
       ['another environment', () => ['PATCH', `/api-keys/${own.apiKey}`, { environment: 'test' }], ['environment']],
+      ['another id of a user', () => ['PATCH', `/users/${own.user}`, { userId: uuidv7() }], ['userId']],
+      ['no role', () => ['PATCH', `/users/${own.user}`, { role: null }], ['role']],
       ['no name', () => ['PATCH', `/products/${own.product}`, { name: null }], ['name']],
       [
         'a contradiction with what is stored',
@@ -663,6 +697,8 @@ describe('bad input', () => {
       ['product in another case', () => ['/products', { ...product(), code: productCode.toUpperCase() }], 'code'],
       ['entitlement', () => ['/entitlements', { ...entitlement(), code }], 'code'],
       ['license key', () => ['/licenses', { ...license(), key: `KEY-${MARK}` }], 'key'],
+      ['address of a user in another case', () => ['/users', { ...user(), email: `ADA-${MARK}@example.com` }], 'email'],
+      ['user', () => ['/users', { ...user(), userId: own.user }], 'userId'],
     ])('a taken code is 409, and named: %s', async (_what, request, field) => {
       const reply = await vendor.api.post(...request());
       expect([reply.status, reply.body.code, reply.body.details]).toEqual([409, 'CONFLICT', { field }]);

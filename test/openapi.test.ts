@@ -295,12 +295,10 @@ async function answersOfEach(vendor: Vendor, operations: Operation[]): Promise<M
   for (const path of ['/', '/health/live', '/health/ready']) answers.set(`GET ${path}`, [await send(vendor.baseUrl, 'GET', path)]);
   const metadata = { text: 'x', number: 1.5, yes: true, none: null };
   const slug = `v-${uuidv7().slice(-12)}`;
-  await call(withKey(vendor.baseUrl, TEST_PLATFORM_TOKEN), 'POST', '/accounts', {
-    name: 'x',
-    slug,
-    ownerEmail: 'owner@example.com',
-    metadata,
-  });
+  const platform = withKey(vendor.baseUrl, TEST_PLATFORM_TOKEN);
+  const { account } = (await call(platform, 'POST', '/accounts', { name: 'x', slug, ownerEmail: 'owner@example.com', metadata })).body.data;
+  await call(platform, 'GET', '/accounts?limit=1');
+  for (const action of ['suspend', 'reinstate']) await call(platform, 'POST', `/accounts/${account.id}/${action}`);
   await call(api, 'GET', '/account');
   await call(api, 'PATCH', '/account', { metadata });
 
@@ -350,6 +348,11 @@ async function answersOfEach(vendor: Vendor, operations: Operation[]): Promise<M
   await call(api, 'POST', '/machines', { licenseId: license.id, fingerprint: 'fingerprint-2' });
   const apiKey = await create('/api-keys', { name: 'x', scopes: ['licenses:read'], expiresAt: '2099-01-01T00:00:00Z', metadata });
   await call(api, 'GET', '/api-keys/current');
+  const user = await create('/users', { email: 'ada@example.com', name: 'Ada', role: 'read-only', metadata });
+  const userKey = await create(`/users/${user.id}/keys`, { name: 'x', expiresAt: '2099-01-01T00:00:00Z' });
+  await create(`/users/${user.id}/keys`, { name: 'x' });
+  await call(api, 'GET', `/users/${user.id}/keys?limit=1`);
+  await call(api, 'DELETE', `/users/${user.id}/keys/${userKey.id}`);
   await call(vendor.app(license), 'GET', '/licenses/me');
   await call(api, 'POST', `/machines/${machine.id}/heartbeat`);
 
@@ -364,7 +367,15 @@ async function answersOfEach(vendor: Vendor, operations: Operation[]): Promise<M
   for (const action of ['check-in', 'renew', 'suspend', 'reinstate', 'ban', 'unban'])
     await call(api, 'POST', `/licenses/${license.id}/${action}`);
 
-  const each = { products: product, policies: policy, entitlements: entitlement, licenses: license, machines: machine, 'api-keys': apiKey };
+  const each = {
+    products: product,
+    policies: policy,
+    entitlements: entitlement,
+    licenses: license,
+    machines: machine,
+    'api-keys': apiKey,
+    users: user,
+  };
   for (const [collection, { id }] of Object.entries(each)) {
     await call(api, 'GET', `/${collection}?limit=1`);
     await call(api, 'GET', `/${collection}?limit=100`);
@@ -374,7 +385,7 @@ async function answersOfEach(vendor: Vendor, operations: Operation[]): Promise<M
   await call(api, 'DELETE', `/policies/${policy.id}/entitlements/pro`);
   await call(api, 'DELETE', `/licenses/${license.id}/entitlements/pro`);
   await call(api, 'POST', `/licenses/${license.id}/revoke`);
-  for (const collection of ['machines', 'licenses', 'policies', 'products', 'entitlements', 'api-keys'] as const) {
+  for (const collection of ['machines', 'licenses', 'policies', 'products', 'entitlements', 'api-keys', 'users'] as const) {
     await call(api, 'DELETE', `/${collection}/${each[collection].id}`);
   }
   return answers;

@@ -42,12 +42,15 @@ interface World {
   license: string;
   machine: string;
   testClock: string;
+  user: string;
+  userKey: string;
   /** The entitlement's code: attached to the policy and to the license. */
   code: string;
   productCode: string;
   licenseKey: string;
   fingerprint: string;
   userEmail: string;
+  memberEmail: string;
 }
 
 /** Which resource an id names, by the collection that it stands behind. */
@@ -58,7 +61,12 @@ const resourceOfCollection: Record<string, keyof World> = {
   entitlements: 'entitlement',
   licenses: 'license',
   machines: 'machine',
+  users: 'user',
+  keys: 'userKey',
 };
+
+/** What belongs to an account, and so to both of its environments; no other account has any part in it. */
+const sharedByEnvironments: (keyof World)[] = ['user', 'userKey', 'memberEmail'];
 
 /** Which resource a field of a body or query names. */
 const resourceOfField: Record<string, keyof World> = {
@@ -78,8 +86,12 @@ const referringTexts: Record<string, keyof World> = {
   key: 'licenseKey',
   fingerprint: 'fingerprint',
   userEmail: 'userEmail',
+  email: 'memberEmail',
   q: 'productCode',
 };
+
+/** Fields that may name what is foreign: to work for several vendors a user hands over nothing but their id. */
+const openReferences = ['POST /api/v1/users userId'];
 
 /** A body that each route takes, when what it names is there. */
 const validBodies: Record<string, (world: World) => object> = {
@@ -98,6 +110,9 @@ const validBodies: Record<string, (world: World) => object> = {
   'POST /api/v1/licenses/{id}/entitlements': ({ code }) => ({ codes: [code] }),
   'POST /api/v1/machines': ({ license }) => ({ licenseId: license, fingerprint: unique('fingerprint') }),
   'PATCH /api/v1/machines/{id}': () => ({ name: 'touched' }),
+  'POST /api/v1/users': () => ({ email: `${unique('user')}@example.com`, name: 'Ada', role: 'support' }),
+  'PATCH /api/v1/users/{id}': () => ({ name: 'touched' }),
+  'POST /api/v1/users/{id}/keys': () => ({ name: 'laptop' }),
 };
 
 /** Routes whose body belongs to no tenant. */
@@ -166,6 +181,9 @@ describe('tenancy', () => {
     const license = await create('/licenses', { productId: product.id, policyId: policy.id, entitlements: [code], userEmail });
     const machine = await create('/machines', { licenseId: license.id, fingerprint });
     const apiKey = await create('/api-keys', { name: 'one of them' });
+    const memberEmail = `${unique('member')}@example.com`;
+    const user = await create('/users', { email: memberEmail, name: 'Ada', role: 'owner' });
+    const userKey = await create(`/users/${user.id}/keys`, { name: 'laptop' });
     // No route makes test clocks yet, and yet a license can name one.
     const testClock = uuidv7();
     await database.query('INSERT INTO test_clock (id, environment_id, frozen_at, updated_at) VALUES ($1, $2, now(), now())', [
@@ -180,11 +198,14 @@ describe('tenancy', () => {
       license: license.id,
       machine: machine.id,
       testClock,
+      user: user.id,
+      userKey: userKey.id,
       code,
       productCode,
       licenseKey: license.key,
       fingerprint,
       userEmail,
+      memberEmail,
     };
   }
 
@@ -198,8 +219,18 @@ describe('tenancy', () => {
       );
       rows[table] = found.rows.map(({ row }) => row);
     }
-    const accounts = await database.query<{ row: unknown }>('SELECT to_jsonb(account) AS row FROM account WHERE id = $1', [b.account.id]);
-    return { ...rows, account: accounts.rows };
+    for (const [table, column] of [
+      ['account', 'id'],
+      ['membership', 'account_id'],
+      ['user_key', 'account_id'],
+    ] as const) {
+      const found = await database.query<{ row: unknown }>(
+        `SELECT to_jsonb(${table}) AS row FROM ${table} WHERE ${column} = $1 ORDER BY to_jsonb(${table})::text`,
+        [b.account.id],
+      );
+      rows[table] = found.rows;
+    }
+    return rows;
   }
 
   /** How many rows each of these environments has, table by table. */
@@ -228,9 +259,16 @@ describe('tenancy', () => {
 
   const answerOf = ({ status, headers, text }: Reply): object => ({ status, headers: { ...headers, date: undefined }, text });
 
-  const withIdInPath = (): Operation[] => operations.filter(({ path }) => path.includes('{'));
+  /** Those of a tenant: the operator's are told of every account. */
+  const withIdInPath = (): Operation[] =>
+    operations.filter(({ path, security = [] }) => path.includes('{') && !takesPlatform({ security }));
   const takesLicenseKey = ({ security = [] }: Operation): boolean => security.some((scheme) => 'license' in scheme);
   const takesApiKey = ({ security = [] }: Operation): boolean => security.some((scheme) => 'apiKey' in scheme);
+  const takesPlatform = ({ security = [] }: Pick<Operation, 'security'>): boolean => security.some((scheme) => 'platform' in scheme);
+  /** The worlds that may not be reached at what this resource is a part of. */
+  const foreignTo = (resource: keyof World): { of: string; world: World }[] =>
+    sharedByEnvironments.includes(resource) ? foreign.slice(0, 1) : foreign;
+  const isTenantsList = (operation: Operation): boolean => isList(operation) && takesApiKey(operation);
   const isList = ({ responses }: Operation): boolean =>
     responses['200']?.content?.['application/json']?.schema.properties?.pagination !== undefined;
 
@@ -242,6 +280,7 @@ describe('tenancy', () => {
 
   it('covers every kind of resource that paths name', () => {
     const named = new Set(withIdInPath().map(({ path }) => collectionOf(path)));
+    for (const operation of withIdInPath()) if (operation.path.includes('{keyId}')) named.add('keys');
     expect([...named].sort()).toEqual(Object.keys(resourceOfCollection).sort());
   });
 
@@ -262,7 +301,7 @@ describe('tenancy', () => {
     for (const operation of withIdInPath()) {
       const missing = await ask(a.api, operation, pathTo(operation, { ...own, ...strangers() }), bodyFor(operation, own));
       if (missing.status !== 404 || missing.body?.code !== 'NOT_FOUND') problems.push(`${nameOf(operation)}, unknown: ${missing.text}`);
-      for (const { of, world } of foreign) {
+      for (const { of, world } of foreignTo(resourceOf(collectionOf(operation.path)))) {
         const reply = await ask(a.api, operation, pathTo(operation, world), bodyFor(operation, own));
         expect({ route: nameOf(operation), of, ...answerOf(reply) }).toEqual({ route: nameOf(operation), of, ...answerOf(missing) });
       }
@@ -275,7 +314,10 @@ describe('tenancy', () => {
     const texts = ['1', 'null', 'not-a-uuid', `${uuidv7()}0`, '%00', '%ED%A0%80', '..%2F..%2Faccount', 'x'.repeat(2000)];
     for (const operation of withIdInPath()) {
       for (const text of texts) {
-        const path = operation.path.replace(/\{id\}/, text).replace(/\{code\}/, own.code);
+        const path = operation.path
+          .replace(/\{id\}/, text)
+          .replace(/\{code\}/, own.code)
+          .replace(/\{keyId\}/, own.userKey);
         const reply = await ask(a.api, operation, path, bodyFor(operation, own));
         if (reply.status !== 404 || reply.body?.code !== 'NOT_FOUND') problems.push(`${operation.method} ${path}: ${reply.text}`);
       }
@@ -306,30 +348,31 @@ describe('tenancy', () => {
   });
 
   it('lists no foreign row, on any page, in any list', async () => {
-    const lists = operations.filter(isList);
+    const lists = operations.filter(isTenantsList);
     expect(lists.length).toBeGreaterThanOrEqual(6);
-    const foreignIds = new Set(foreign.flatMap(({ world }) => Object.values(world)));
     for (const operation of lists) {
-      const seen = await everyPage(a.api, operation.path);
+      const resource = resourceOf(operation.path.split('/').at(-1)!);
+      const foreignIds = new Set(foreignTo(resource).flatMap(({ world }) => Object.values(world)));
+      const seen = await everyPage(a.api, pathTo(operation, own));
       const ids = seen.map((row) => row.id);
       expect({ route: nameOf(operation), foreign: ids.filter((id) => foreignIds.has(id)) }).toEqual({
         route: nameOf(operation),
         foreign: [],
       });
       // By the collection, and not by accident an empty list.
-      expect(ids).toContain(own[resourceOf(operation.path.split('/').at(-1)!)]);
+      expect(ids).toContain(own[resource]);
       expect(JSON.stringify(seen)).not.toContain(foreign[0]!.world.code);
     }
   });
 
   it('finds nothing by what others have: filters answer as for what does not exist', async () => {
     const filtered: string[] = [];
-    for (const operation of operations.filter(isList)) {
-      for (const { name, schema } of operation.parameters) {
+    for (const operation of operations.filter(isTenantsList)) {
+      for (const { name, schema } of operation.parameters.filter((parameter) => parameter.in === 'query')) {
         const resource = schema.format === 'uuid' ? resourceOfField[name] : referringTexts[name];
         if (schema.format === 'uuid' && resource === undefined) throw new Error(`${nameOf(operation)} filters by an unknown ${name}`);
         if (resource === undefined) continue;
-        for (const { world } of foreign) {
+        for (const { world } of foreignTo(resource)) {
           const reply = expectStatus(await a.api.get(`${operation.path.replace('/api/v1', '')}?${name}=${world[resource]}`), 200);
           expect({ route: nameOf(operation), name, ...reply.body }).toEqual({
             route: nameOf(operation),
@@ -341,7 +384,7 @@ describe('tenancy', () => {
         filtered.push(name);
       }
     }
-    expect(filtered).toEqual(expect.arrayContaining(['productId', 'policyId', 'licenseId', 'key', 'code', 'fingerprint']));
+    expect(filtered).toEqual(expect.arrayContaining(['productId', 'policyId', 'licenseId', 'key', 'code', 'fingerprint', 'email']));
   });
 
   it("goes on in one's own list from a cursor of another's", async () => {
@@ -363,6 +406,7 @@ describe('tenancy', () => {
     const accepted: string[] = [];
     for (const operation of operations.filter((candidate) => candidate.requestBody !== undefined && takesApiKey(candidate))) {
       for (const [name, schema] of fieldsOf(operation)) {
+        if (openReferences.includes(`${nameOf(operation)} ${name}`)) continue;
         const resource = schema.format === 'uuid' ? resourceOfField[name] : ['codes', 'entitlements'].includes(name) ? 'code' : undefined;
         if (schema.format === 'uuid' && resource === undefined) throw new Error(`${nameOf(operation)} names an unknown ${name}`);
         if (resource === undefined) continue;
@@ -397,6 +441,26 @@ describe('tenancy', () => {
       expect((await a.api.delete(`/policies/${own.policy}/entitlements/${world.code}`)).status).toBe(404);
       expect((await a.api.delete(`/licenses/${own.license}/entitlements/${world.code}`)).status).toBe(404);
     }
+  });
+
+  it('shares the users of an account between its environments, and with no other account', async () => {
+    const idsOf = async (api: Client): Promise<string[]> => (await everyPage(api, '/api/v1/users')).map(({ id }) => id);
+    const [theirs, test] = [foreign[0]!.world, foreign[1]!.world];
+    expect(await idsOf(a.api)).toEqual(await idsOf(a.testApi));
+    expect(await idsOf(a.api)).toEqual(expect.arrayContaining([own.user, test.user]));
+    expect(await idsOf(a.api)).not.toContain(theirs.user);
+    // Who is added by id is what this account calls them; their own account notices nothing.
+    const c = await Vendor.signUp(server.url);
+    const before = [await b.api.get(`/users/${theirs.user}`), await b.api.get(`/users/${theirs.user}/keys`)].map(({ text }) => text);
+    const body = { userId: theirs.user, email: `${unique('user')}@example.com`, name: 'Ours', role: 'support' };
+    const added = expectStatus(await c.api.post('/users', body), 201);
+    expect(added.body.data).toMatchObject({ id: theirs.user, email: body.email, name: 'Ours', role: 'support', metadata: {} });
+    expect((await c.api.get(`/users/${theirs.user}/keys`)).body.data).toEqual([]);
+    expect((await c.api.delete(`/users/${theirs.user}/keys/${theirs.userKey}`)).status).toBe(404);
+    expectStatus(await c.api.delete(`/users/${theirs.user}`), 204);
+    expect([await b.api.get(`/users/${theirs.user}`), await b.api.get(`/users/${theirs.user}/keys`)].map(({ text }) => text)).toEqual(
+      before,
+    );
   });
 
   it('knows every body that belongs to no tenant', () => {
@@ -523,6 +587,29 @@ describe('tenancy', () => {
       }
     });
 
+    it("shows a tenant its own account's users and keys of users, and lets it touch no other's", async () => {
+      for (const table of ['membership', 'user_key']) {
+        expect((await asTenant(`SELECT DISTINCT account_id AS id FROM ${table}`)).rows).toEqual([{ id: a.account.id }]);
+        const moved = await asTenant(`UPDATE ${table} SET account_id = $1`, [b.account.id]);
+        expect({ table, refusal: moved.refusal }).toEqual({ table, refusal: expect.stringMatching(/^42501 .*row-level security/) });
+        const touched = await asTenant(`UPDATE ${table} SET created_at = created_at WHERE account_id = $1`, [b.account.id]);
+        expect({ table, count: touched.rowCount, refusal: touched.refusal }).toEqual({ table, count: 0, refusal: undefined });
+      }
+      expect((await asTenant('DELETE FROM membership WHERE account_id = $1', [b.account.id])).rowCount).toBe(0);
+      expect((await asTenant('DELETE FROM user_key')).refusal).toMatch(/^42501 permission denied/);
+      const users = (await asTenant('SELECT id FROM vendor_user')).rows.map(({ id }) => id);
+      expect(users).toEqual(expect.arrayContaining([own.user]));
+      expect(users).not.toContain(foreign[0]!.world.user);
+      for (const text of ['UPDATE vendor_user SET created_at = created_at', 'DELETE FROM vendor_user']) {
+        expect((await asTenant(text)).refusal).toMatch(/^42501 permission denied/);
+      }
+      for (const settings of [{}, { 'app.account_id': '' }]) {
+        for (const table of ['membership', 'user_key', 'vendor_user']) {
+          expect((await asRole('latchkey_tenant', settings, `SELECT count(*) FROM ${table}`)).rows).toEqual([{ count: '0' }]);
+        }
+      }
+    });
+
     it('writes into no other environment', async () => {
       for (const table of await tenantTables()) {
         const elsewhere = environments.foreign[0];
@@ -566,10 +653,10 @@ describe('tenancy', () => {
         expect({ text, refusal: (await asTenant(text)).refusal }).toEqual({ text, refusal: expect.stringMatching(/^23503 /) });
         await expect(database.query(text)).rejects.toMatchObject({ code: '23503' });
       }
-      // Every reference between tenants' tables carries the environment with it.
+      // Every reference between tenants' tables carries the environment with it. (Accounts share users by their ids.)
       const { rows } = await database.query<{ name: string }>(
         `SELECT conname AS name FROM pg_constraint
-          WHERE contype = 'f' AND connamespace = 'public'::regnamespace AND confrelid NOT IN ('environment'::regclass, 'account'::regclass)
+          WHERE contype = 'f' AND connamespace = 'public'::regnamespace AND confrelid NOT IN ('environment'::regclass, 'account'::regclass, 'vendor_user'::regclass)
             AND cardinality(conkey) < 2`,
       );
       expect(rows).toEqual([]);
@@ -594,6 +681,7 @@ describe('tenancy', () => {
   function pathTo({ path }: Operation, world: World): string {
     return path.replace(/([^/]+)\/\{(\w+)\}/g, (_, collection: string, name: string) => {
       if (collection === 'entitlements' && name === 'code') return `${collection}/${world.code}`;
+      if (collection === 'keys' && name === 'keyId') return `${collection}/${world.userKey}`;
       if (name !== 'id') throw new Error(`${path}: what {${name}} names is not known here`);
       return `${collection}/${world[resourceOf(collection)]}`;
     });
@@ -612,8 +700,17 @@ describe('tenancy', () => {
 });
 
 /** Ids that nobody has. */
-function strangers(): Pick<World, 'apiKey' | 'product' | 'policy' | 'entitlement' | 'license' | 'machine'> {
-  return { apiKey: uuidv7(), product: uuidv7(), policy: uuidv7(), entitlement: uuidv7(), license: uuidv7(), machine: uuidv7() };
+function strangers(): Record<'apiKey' | 'product' | 'policy' | 'entitlement' | 'license' | 'machine' | 'user' | 'userKey', string> {
+  return {
+    apiKey: uuidv7(),
+    product: uuidv7(),
+    policy: uuidv7(),
+    entitlement: uuidv7(),
+    license: uuidv7(),
+    machine: uuidv7(),
+    user: uuidv7(),
+    userKey: uuidv7(),
+  };
 }
 
 function operationsOf(paths: Record<string, Record<string, Omit<Operation, 'method' | 'path'>>>): Operation[] {
@@ -636,7 +733,8 @@ function collectionOf(path: string): string {
 /** Each place that reads or writes beyond one tenant, by what it says that it does, and why it may. */
 const allowedAcrossTenants: Record<string, string> = {
   'accounts/accounts.service.ts: create an account': 'its environments are not there yet',
-  'accounts/accounts.service.ts: list accounts': "for the operator's command line; no route leads there",
+  'accounts/accounts.service.ts: list accounts': 'for the operator: the platform token or the command line',
+  'accounts/accounts.service.ts: suspend or reinstate an account': 'for the operator: the platform token or the command line',
   'auth/authenticator.ts: FIND_ACCOUNT': 'from an id or slug to an id, to compare it with the account of a credential',
   'auth/authenticator.ts: FIND_API_KEY': 'whose key is this: the tenant is what is asked for',
   'auth/authenticator.ts: FIND_LICENSE': 'whose license key is this: the tenant is what is asked for',
@@ -647,6 +745,8 @@ const allowedAcrossTenants: Record<string, string> = {
   'demo.ts: see whether there is an account yet': 'a demo account is made only in an empty installation',
   'licenses/last-validated.worker.ts: keep lastValidatedAt of licenses': 'times of many licenses in one statement; can write nothing else',
   'licenses/validation.service.ts: FIND_VALIDATION_FACTS': 'validate-key: the key itself says whose license it is',
+  'users/user-keys.service.ts: make a key of a user': 'whether the user works for other accounts too decides what the key opens',
+  'users/users.service.ts: add a user of another account': 'whether there is a user with the id that was handed over',
 };
 
 function callersAcrossTenants(): string[] {

@@ -1,9 +1,10 @@
-import { Body, Controller, Get, Header, Patch, Post } from '@nestjs/common';
+import { Body, Controller, Get, Header, Patch, Post, Query } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
-import { AnyApiKey, FullAccessOnly, PlatformOrOpenSignup } from '../auth/access.js';
+import { AnyApiKey, FullAccessOnly, PlatformOnly, PlatformOrOpenSignup } from '../auth/access.js';
 import { type VendorPrincipal, Caller } from '../auth/principal.js';
-import { AnswersCreated, AnswersOne, Fails } from '../core/openapi.js';
-import { AccountView, CreateAccountBody, CreatedAccountView, UpdateAccountBody } from './accounts.dto.js';
+import { PathId } from '../core/identifier.js';
+import { AnswersCreated, AnswersOne, AnswersPage, Fails } from '../core/openapi.js';
+import { AccountsQuery, AccountView, CreateAccountBody, CreatedAccountView, UpdateAccountBody } from './accounts.dto.js';
 import { AccountsService } from './accounts.service.js';
 
 @ApiTags('Accounts')
@@ -22,6 +23,36 @@ export class AccountsController {
   })
   create(@Body() body: CreateAccountBody) {
     return this.accounts.create(body);
+  }
+
+  @Get('accounts')
+  @PlatformOnly()
+  @AnswersPage(AccountView)
+  @ApiOperation({ summary: 'List all accounts', description: 'Newest first. For the operator, with the platform token.' })
+  list(@Query() query: AccountsQuery) {
+    return this.accounts.list(query);
+  }
+
+  @Post('accounts/:id/suspend')
+  @PlatformOnly()
+  @AnswersOne(AccountView)
+  @Fails('CONFLICT')
+  @ApiOperation({
+    summary: 'Suspend an account',
+    description:
+      "Its keys and its users get 403 `ACCOUNT_SUSPENDED`. Its customers' validations and activations go on. 409 when it is suspended already.",
+  })
+  suspend(@PathId() id: string) {
+    return this.accounts.suspend(id);
+  }
+
+  @Post('accounts/:id/reinstate')
+  @PlatformOnly()
+  @AnswersOne(AccountView)
+  @Fails('CONFLICT')
+  @ApiOperation({ summary: 'Reinstate a suspended account', description: '409 when it is not suspended.' })
+  reinstate(@PathId() id: string) {
+    return this.accounts.reinstate(id);
   }
 
   @Get('account')

@@ -1,8 +1,11 @@
 import { PartialType, PickType } from '@nestjs/swagger';
 import { CreatedApiKeyView } from '../api-keys/api-keys.dto.js';
-import { Email, Flag, Id, MetadataField, Nested, Text, Timestamp } from '../core/fields.js';
+import { Choice, Email, Flag, Id, MetadataField, Nested, Text, Timestamp } from '../core/fields.js';
+import { PageQuery } from '../core/page.js';
 import type { Metadata } from '../domain/metadata.js';
 import type { Account, Prisma } from '../generated/prisma/client.js';
+
+const accountStatuses = ['active', 'suspended'] as const;
 
 export class CreateAccountBody {
   @Text({ help: 'Name of the vendor.', max: 255, example: 'Acme Software' })
@@ -46,6 +49,9 @@ export class AccountView {
   @Email({ help: 'Where the owner is reached.' })
   ownerEmail!: string;
 
+  @Choice(accountStatuses, { help: 'Suspended: its keys and its users are refused, while the licenses of its customers go on.' })
+  status!: (typeof accountStatuses)[number];
+
   @Timestamp({ help: 'Since when its keys are refused; null = not suspended.', nullable: true, example: null })
   suspendedAt!: Date | null;
 
@@ -60,6 +66,14 @@ export class AccountView {
 
   @Timestamp({ help: 'When it was last changed by a request.' })
   updatedAt!: Date;
+}
+
+export class AccountsQuery extends PageQuery {
+  @Text({ help: 'Only the account with this short name, whatever its case.', max: 63, optional: true, example: 'acme' })
+  slug?: string;
+
+  @Text({ help: 'Only accounts whose name or short name contains this, whatever the case.', max: 255, optional: true, example: 'acme' })
+  q?: string;
 }
 
 export class AccountKeysView {
@@ -84,6 +98,7 @@ export function toAccountView(account: Account): AccountView {
     name: account.name,
     slug: account.slug,
     ownerEmail: account.ownerEmail,
+    status: account.suspendedAt === null ? 'active' : 'suspended',
     suspendedAt: account.suspendedAt,
     revokeLeakedKeys: account.revokeLeakedKeys,
     metadata: account.metadata as Metadata,

@@ -3,17 +3,9 @@ import { v7 as uuidv7 } from 'uuid';
 import { AddressRanges, Choice, ChoiceList, Id, Integer, MetadataField, Text, TextList, Timestamp } from '../core/fields.js';
 import type { MasterKey } from '../core/master-key.js';
 import { ResourceView, resourceFields } from '../core/resource.js';
+import { newSecretKey } from '../core/secret-key.js';
 import { canonicalRange } from '../domain/addresses.js';
-import {
-  type ApiKeyStatus,
-  apiKeyStatus,
-  apiKeyStatuses,
-  type EnvironmentName,
-  generateApiKey,
-  maskApiKey,
-  SHOWN_PREFIX_LENGTH,
-  SHOWN_SUFFIX_LENGTH,
-} from '../domain/api-key.js';
+import { type ApiKeyStatus, apiKeyStatus, apiKeyStatuses, type EnvironmentName, maskApiKey } from '../domain/api-key.js';
 import { flairsOf } from '../domain/flairs.js';
 import type { Metadata } from '../domain/metadata.js';
 import { allScopes, type Scope, type ScopePreset, scopePresets } from '../domain/scopes.js';
@@ -164,16 +156,9 @@ export class CreatedApiKeyView extends ApiKeyView {
 
 /** A new secret, and the columns that keep all that is kept of it. `lineageId`: of the key that it succeeds. */
 export function newApiKey(environment: EnvironmentName, masterKey: MasterKey, lineageId?: string) {
-  const key = generateApiKey(environment);
   const id = uuidv7();
-  const columns = {
-    id,
-    lineageId: lineageId ?? id,
-    digest: masterKey.digestApiKey(key),
-    pepperId: masterKey.id,
-    prefix: key.slice(0, SHOWN_PREFIX_LENGTH),
-    suffix: key.slice(-SHOWN_SUFFIX_LENGTH),
-  };
+  const { key, columns: secretColumns } = newSecretKey(environment, masterKey);
+  const columns = { id, lineageId: lineageId ?? id, ...secretColumns };
   return { key, columns };
 }
 

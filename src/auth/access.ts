@@ -36,11 +36,11 @@ export const UserKeyOnly = (): MethodDecorator => declare({ kind: 'userKey' });
 /** A license key, for its own license. */
 export const LicenseOnly = (): MethodDecorator => declare({ kind: 'license' });
 
-/** The operator's platform token. */
-export const PlatformOnly = (): MethodDecorator => declare({ kind: 'platform', orOpenSignup: false });
-
 /** The operator's platform token; or anyone where OPEN_SIGNUP is true. */
 export const PlatformOrOpenSignup = (): MethodDecorator => declare({ kind: 'platform', orOpenSignup: true });
+
+/** The operator's platform token. */
+export const PlatformOnly = (): MethodDecorator => declare({ kind: 'platform', orOpenSignup: false });
 
 /** Whether browsers of any origin may call the route (contract: http.md, "CORS"). */
 export function isCrossOrigin(access: Access): boolean {

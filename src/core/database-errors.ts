@@ -8,6 +8,8 @@ const uniqueFields: Record<string, string> = {
   product_code_key: 'code',
   entitlement_code_key: 'code',
   license_key_digest_key: 'key',
+  membership_account_id_user_id_key: 'userId',
+  membership_email_key: 'email',
 };
 
 /** SQLSTATE classes and codes that mean "not now": https://www.postgresql.org/docs/current/errcodes-appendix.html */

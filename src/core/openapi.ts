@@ -182,6 +182,7 @@ const tags = {
   Validation: 'May this copy run?',
   Authentication: 'Short-lived tokens, scopes, and what a user key opens.',
   Accounts: 'Vendors, each with a live and a test environment.',
+  Users: 'People who work for the vendor, each with a role, and their own keys.',
   'API keys': 'Credentials of dashboards and back offices.',
   Products: 'What is sold.',
   Policies: 'The rules that licenses of a product follow.',

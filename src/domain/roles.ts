@@ -1,10 +1,14 @@
-import { allScopes, type Scope } from './scopes.js';
+import { LatchkeyError } from './errors.js';
+import { allScopes, insufficientScope, isFullAccess, missingScopes, type Scope } from './scopes.js';
 
-/** What a user may do in an account: each role is a set of scopes, empty = full access (contract: auth.md, "Users"). */
+/**
+ * What a user may do in an account: each role is a set of scopes, empty = full access (contract: auth.md, "Users").
+ * Each of the first four holds all that the next one does; a developer also holds all that read-only does.
+ */
 export const roles = {
   owner: [],
   admin: allScopes,
-  developer: allScopes.filter((scope) => !['users:write', 'api-keys:write', 'audit:read'].includes(scope)),
+  developer: allScopes.filter((scope) => !['users:write', 'api-keys:write'].includes(scope)),
   support: [
     'licenses:read',
     'licenses:write',
@@ -22,3 +26,21 @@ export const roles = {
 export type MemberRole = keyof typeof roles;
 
 export const memberRoles = Object.keys(roles) as MemberRole[];
+
+/**
+ * Nobody gives, changes or takes a role that may do more than they may. An owner's full access is more than every scope
+ * together (an account itself is above them), so only full access makes owners.
+ * @throws 403 INSUFFICIENT_SCOPE
+ */
+export function requireRole(granted: readonly string[], role: MemberRole): void {
+  if (holdsRole(granted, role)) return;
+  if (isFullAccess(roles[role]))
+    throw new LatchkeyError('INSUFFICIENT_SCOPE', 'This needs full access, like that of an owner.', { requiredScopes: [] });
+  throw insufficientScope(missingScopes(granted, roles[role]));
+}
+
+/** Whether the grant allows all that the role does. */
+export function holdsRole(granted: readonly string[], role: MemberRole): boolean {
+  if (isFullAccess(granted)) return true;
+  return !isFullAccess(roles[role]) && missingScopes(granted, roles[role]).length === 0;
+}

@@ -23,7 +23,13 @@ export class ExchangeKeyBody {
   })
   scopes?: Scope[];
 
-  @Text({ help: 'The same as `scopes`, as OAuth 2 spells it: separated by spaces.', min: 0, max: 1000, optional: true, example: 'licenses:read' })
+  @Text({
+    help: 'The same as `scopes`, as OAuth 2 spells it: separated by spaces.',
+    min: 0,
+    max: 1000,
+    optional: true,
+    example: 'licenses:read',
+  })
   scope?: string;
 
   @Choice(['client_credentials'], { help: 'The OAuth 2 spelling of this call (RFC 6749, section 4.4).', optional: true })

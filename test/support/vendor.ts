@@ -38,7 +38,7 @@ export class Vendor {
   }
 
   async keyWith(...scopes: string[]): Promise<Client> {
-    const { body } = expectStatus(await this.api.post('/api-keys', { name: scopes.join(' '), scopes }), 201);
+    const { body } = expectStatus(await this.api.post('/api-keys', { name: scopes.join(' ').slice(0, 255), scopes }), 201);
     return withKey(this.baseUrl, body.data.key);
   }
 

@@ -287,6 +287,8 @@ GRANT SELECT, INSERT ON "vendor_user" TO latchkey_tenant;
 GRANT SELECT, INSERT, UPDATE, DELETE ON "membership" TO latchkey_tenant;
 GRANT SELECT, INSERT, UPDATE ON "user_key" TO latchkey_tenant;
 GRANT SELECT, INSERT ON "vendor_user", "membership", "user_key" TO latchkey_system;
+-- To hold the rows (SELECT … FOR UPDATE asks for it): keys and memberships of one user are made one after the other.
+GRANT UPDATE ("created_at") ON "vendor_user", "membership" TO latchkey_system;
 GRANT UPDATE ("revoked_at", "leaked_at", "last_used_at", "last_used_ip", "updated_at") ON "api_key", "user_key" TO latchkey_system;
 GRANT SELECT ON "membership", "user_key" TO latchkey_lookup;
 
