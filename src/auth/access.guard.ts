@@ -46,7 +46,7 @@ function admit(principal: Principal, access: Access): void {
     return;
   }
   if (principal.kind === 'license' && (access.kind === 'license' || (access.kind === 'apiKey' && access.orLicense))) return;
-  if (principal.kind === 'platform' && access.kind === 'platform') return;
+  if (principal.kind === 'platform' && (access.kind === 'platform' || (access.kind === 'apiKey' && access.orPlatform === true))) return;
   throw access.kind === 'apiKey' && access.scopes.length > 0
     ? insufficientScope(access.scopes)
     : new LatchkeyError('INSUFFICIENT_SCOPE', 'This route takes another kind of credential.', { requiredScopes: [] });

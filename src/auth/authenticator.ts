@@ -4,7 +4,8 @@ import { Clock } from '../core/clock.js';
 import { Config } from '../core/config.js';
 import { Database } from '../core/database.js';
 import { MasterKey } from '../core/master-key.js';
-import { parseApiKey, type EnvironmentName } from '../domain/api-key.js';
+import { currentRequest, type RequestContext } from '../core/request-context.js';
+import { parseApiKey, SHOWN_PREFIX_LENGTH, type EnvironmentName } from '../domain/api-key.js';
 import { LatchkeyError } from '../domain/errors.js';
 import { type ParsedLicenseKey, parseLicenseKey } from '../domain/license-key.js';
 import type { Credential } from './credentials.js';
@@ -94,12 +95,17 @@ export class Authenticator {
   }
 
   private async key(value: string): Promise<Principal> {
-    if (this.isPlatformToken(value)) return { kind: 'platform' };
+    if (this.isPlatformToken(value)) {
+      attribute({ actor: { type: 'platform', id: null } });
+      return { kind: 'platform' };
+    }
     if (parseApiKey(value) === null) throw failed();
+    attribute({ keyPrefix: value.slice(0, SHOWN_PREFIX_LENGTH) });
     const [key] = await this.database.lookup<
       TenantColumns & { scopes: string[]; expiresAt: Date | null; revokedAt: Date | null; accountSuspendedAt: Date | null }
     >(FIND_API_KEY, [this.masterKey.digestApiKey(value)]);
     if (key === undefined) throw failed();
+    attribute({ actor: { type: 'api_key', id: key.id }, environmentId: key.environmentId });
     if (key.revokedAt !== null) throw new LatchkeyError('API_KEY_REVOKED', 'This API key was revoked.');
     if (key.expiresAt !== null && key.expiresAt <= this.clock.now())
       throw new LatchkeyError('API_KEY_EXPIRED', 'This API key has expired.');
@@ -112,6 +118,7 @@ export class Authenticator {
     const wanted = await this.findBy(value, accountHint);
     const [license] = wanted === null ? [] : await this.database.lookup<TenantColumns>(FIND_LICENSE, [wanted.digest]);
     if (license === undefined || (wanted?.accountId ?? license.accountId) !== license.accountId) throw failed();
+    attribute({ actor: { type: 'license', id: license.id }, environmentId: license.environmentId });
     return { kind: 'license', tenant: tenantOf(license), licenseId: license.id };
   }
 
@@ -124,6 +131,12 @@ export class Authenticator {
 
 function tenantOf({ accountId, environmentId, environment }: TenantColumns) {
   return { accountId, environmentId, environment, segmentId: null };
+}
+
+/** Says who it is as soon as that is known: a refusal is evidence too. */
+function attribute(known: Partial<RequestContext>): void {
+  const request = currentRequest();
+  if (request !== null) Object.assign(request, known);
 }
 
 function failed(): LatchkeyError {

@@ -2,6 +2,7 @@ import { type DynamicModule, Global, Module } from '@nestjs/common';
 import { APP_FILTER, APP_INTERCEPTOR, APP_PIPE } from '@nestjs/core';
 import type { Logger } from 'pino';
 import { AnswerInterceptor } from './answer.interceptor.js';
+import { AuthFailures } from './auth-failures.js';
 import { Clock } from './clock.js';
 import { Config } from './config.js';
 import { Database } from './database.js';
@@ -31,6 +32,7 @@ export class CoreModule {
       { provide: LOGGER, useValue: logger },
       { provide: Clock, useValue: clock },
       Readiness,
+      AuthFailures,
     ];
     return {
       module: CoreModule,
@@ -38,7 +40,7 @@ export class CoreModule {
         ...parts,
         { provide: APP_PIPE, useClass: RequestValidationPipe },
         { provide: APP_INTERCEPTOR, useClass: AnswerInterceptor },
-        { provide: APP_FILTER, useValue: new ErrorFilter(logger) },
+        { provide: APP_FILTER, useFactory: (failures: AuthFailures) => new ErrorFilter(logger, failures), inject: [AuthFailures] },
       ],
       exports: parts.map((part) => (typeof part === 'function' ? part : part.provide)),
     };

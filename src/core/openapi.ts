@@ -48,6 +48,22 @@ export const AnswersPage = (view: View): MethodDecorator =>
     }),
   );
 
+/** 200 with all there is, and no further pages; each thing is one of these views. */
+export const AnswersList = (...views: [View, ...View[]]): MethodDecorator =>
+  applyDecorators(
+    HttpCode(200),
+    ApiExtraModels(...views),
+    ApiResponse({
+      status: 200,
+      description: 'All of them.',
+      schema: {
+        type: 'object',
+        required: ['data'],
+        properties: { data: { type: 'array', items: { anyOf: views.map((view) => ({ $ref: getSchemaPath(view) })) } } },
+      },
+    }),
+  );
+
 /** 204. */
 export const AnswersNothing = (): MethodDecorator => applyDecorators(HttpCode(204), ApiResponse({ status: 204, description: 'Done.' }));
 
@@ -158,6 +174,7 @@ const tags = {
   Entitlements: 'Features that policies and licenses grant.',
   Licenses: 'What a customer holds.',
   Machines: 'Where a license runs: one seat each.',
+  'Audit log': 'Who did what to which resource when, and who was refused.',
   Service: 'The server itself.',
 };
 
