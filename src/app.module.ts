@@ -2,6 +2,7 @@ import { type DynamicModule, Module } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
 import { AccountsModule } from './accounts/accounts.module.js';
 import { ApiKeysModule } from './api-keys/api-keys.module.js';
+import { AuditModule } from './audit/audit.module.js';
 import { AuthModule } from './auth/auth.module.js';
 import { type Core, CoreModule } from './core/core.module.js';
 import { EntitlementsModule } from './entitlements/entitlements.module.js';
@@ -28,6 +29,7 @@ import { UsersModule } from './users/users.module.js';
     EntitlementsModule,
     LicensesModule,
     MachinesModule,
+    AuditModule,
   ],
 })
 export class AppModule {

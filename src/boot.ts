@@ -1,5 +1,6 @@
 import type { AddressInfo } from 'node:net';
 import type { NestExpressApplication } from '@nestjs/platform-express';
+import type { DestinationStream } from 'pino';
 import { createApp } from './app.js';
 import { Clock } from './core/clock.js';
 import type { Config } from './core/config.js';
@@ -22,12 +23,15 @@ export interface Running {
   stop: () => Promise<void>;
 }
 
-/** config → database → app → listen. What was started is stopped again when a later step fails. */
-export async function boot(config: Config): Promise<Running> {
+/**
+ * config → database → app → listen. What was started is stopped again when a later step fails. The log goes to the
+ * standard output, or to `log`.
+ */
+export async function boot(config: Config, log?: DestinationStream): Promise<Running> {
   const opened = await openDatabase(config);
   try {
     const { masterKey } = opened;
-    const logger = createLogger(config.logLevel);
+    const logger = createLogger(config.logLevel, log);
     const applied = await prepareDatabase(opened.url, masterKey.id);
     if (applied.length > 0) logger.info({ applied }, 'migrations applied');
     for (const name of config.unused) logger.warn(`${name} is set, and has no effect in this version`);

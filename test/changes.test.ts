@@ -178,7 +178,7 @@ const cases: Case[] = [
       {
         action: 'license.deleted',
         resource: on('license', scene),
-        before: expect.objectContaining({ id: scene.license.id, machineCount: 1, status: 'active' }) as object,
+        before: expect.objectContaining({ id: scene.license.id, machineCount: 1, status: 'active' }),
         after: null,
       },
     ],

@@ -181,7 +181,7 @@ describe('a credential', () => {
         const second = forms[other].wrap(stranger.liveKey);
         const both: Headers = { ...own };
         for (const [name, value] of Object.entries(second))
-          both[name] = name in own ? [own[name as keyof typeof own] as string, value] : value;
+          both[name] = name in own ? [own[name as keyof typeof own], value] : value;
         await expectOutcomes(form, both, () => UNAUTHORIZED);
       }
     });

@@ -26,7 +26,7 @@ Controller('bench')(Trivial);
 decorate('answer', Get('open'), Public({ limit: 'none' }));
 decorate('same', Get('closed'), RequiresOrLicense('machines:read'));
 
-class Root {}
+class Root extends AppModule {}
 
 function decorate(method, ...decorators) {
   for (const decorator of decorators) decorator(Trivial.prototype, method, Object.getOwnPropertyDescriptor(Trivial.prototype, method));

@@ -48,7 +48,7 @@ function admit(principal: Principal, access: Access): void {
     return;
   }
   if (principal.kind === 'license' && (access.kind === 'license' || (access.kind === 'apiKey' && access.orLicense))) return;
-  if (principal.kind === 'platform' && access.kind === 'platform') return;
+  if (principal.kind === 'platform' && (access.kind === 'platform' || (access.kind === 'apiKey' && access.orPlatform === true))) return;
   if (principal.kind === 'userKey' && access.kind === 'userKey') return;
   throw access.kind === 'apiKey' && access.scopes.length > 0
     ? insufficientScope(access.scopes)

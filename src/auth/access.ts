@@ -9,7 +9,7 @@ import type { Scope } from '../domain/scopes.js';
 export type Access =
   | { kind: 'public'; crossOrigin: boolean }
   | { kind: 'platform'; orOpenSignup: boolean }
-  | { kind: 'apiKey'; scopes: readonly Scope[]; orLicense: boolean; fullAccess?: true }
+  | { kind: 'apiKey'; scopes: readonly Scope[]; orLicense: boolean; fullAccess?: true; orPlatform?: true }
   | { kind: 'userKey' }
   | { kind: 'license' };
 
@@ -23,6 +23,10 @@ export const Requires = (...scopes: [Scope, ...Scope[]]): MethodDecorator => dec
 
 /** An API key with all of these scopes, for any license; or a license key, for its own. */
 export const RequiresOrLicense = (...scopes: [Scope, ...Scope[]]): MethodDecorator => declare({ kind: 'apiKey', scopes, orLicense: true });
+
+/** An API key with all of these scopes, for its own environment; or the operator's platform token, for all of them. */
+export const RequiresOrPlatform = (...scopes: [Scope, ...Scope[]]): MethodDecorator =>
+  declare({ kind: 'apiKey', scopes, orLicense: false, orPlatform: true });
 
 /** Any valid API key, whatever its scopes. */
 export const AnyApiKey = (): MethodDecorator => declare({ kind: 'apiKey', scopes: [], orLicense: false });
@@ -64,7 +68,14 @@ function describe(access: Access): MethodDecorator[] {
     case 'apiKey': {
       const scopes = [...access.scopes];
       const license = access.orLicense ? [ApiSecurity('license')] : [];
-      return [ApiSecurity('apiKey', scopes), ApiSecurity('apiKeyHeader', scopes), ...license, ApiExtension('x-required-scopes', scopes)];
+      const platform = access.orPlatform === true ? [ApiSecurity('platform')] : [];
+      return [
+        ApiSecurity('apiKey', scopes),
+        ApiSecurity('apiKeyHeader', scopes),
+        ...license,
+        ...platform,
+        ApiExtension('x-required-scopes', scopes),
+      ];
     }
   }
 }

@@ -8,7 +8,12 @@ import type { Grant } from '../domain/grant.js';
 import type { MemberRole } from '../domain/roles.js';
 
 /** Who is calling. */
-export type Principal = VendorPrincipal | LicensePrincipal | UserKeyPrincipal | { kind: 'platform' } | { kind: 'anonymous' };
+export type Principal = VendorPrincipal | LicensePrincipal | UserKeyPrincipal | PlatformPrincipal | { kind: 'anonymous' };
+
+/** The operator of the installation. */
+export interface PlatformPrincipal {
+  kind: 'platform';
+}
 
 /** Someone who works for the vendor: what management routes take. */
 export type VendorPrincipal = ApiKeyPrincipal | UserPrincipal;

@@ -1,3 +1,4 @@
+import { canonicalJson } from '../domain/canonical-json.js';
 import type { Prisma } from '../generated/prisma/client.js';
 import type { Db } from './database.js';
 import { currentRequest } from './request-context.js';
@@ -16,8 +17,27 @@ export interface Change {
   environmentId?: string;
 }
 
-/** Fields of views that say nothing about a change, or must not be kept. */
-const LEFT_OUT = new Set(['updatedAt', 'key', 'secret']);
+/** Says nothing about a change. */
+const NO_CHANGE = 'updatedAt';
+
+/** Names of fields that hold secrets, without their case and underscores. */
+const SECRETS = new Set([
+  'accesstoken',
+  'apikey',
+  'authorization',
+  'clientsecret',
+  'digest',
+  'jwt',
+  'key',
+  'keysealed',
+  'licensekey',
+  'password',
+  'privatekey',
+  'refreshtoken',
+  'secret',
+  'token',
+]);
+const REDACTED = '[redacted]';
 
 /**
  * Write the change into the audit log, in the transaction that makes it (contract: auth.md, "Failures are evidence").
@@ -25,7 +45,8 @@ const LEFT_OUT = new Set(['updatedAt', 'key', 'secret']);
  */
 export async function recordChange(db: Db, { action, resource, before, after, environmentId }: Change): Promise<void> {
   const changed = differences(before, after);
-  if (before !== undefined && after !== undefined && Object.keys(changed.after).length === 0) return;
+  const isSame = Object.keys(changed.before).length + Object.keys(changed.after).length === 0;
+  if (before !== undefined && after !== undefined && isSame) return;
   const request = currentRequest();
   await db.auditEntry.createMany({
     data: {
@@ -44,16 +65,29 @@ export async function recordChange(db: Db, { action, resource, before, after, en
   });
 }
 
-/** The fields that differ; all of them when there is only one side. As JSON, because that is how they are compared and kept. */
+/**
+ * The fields that differ, each whole; all of them when there is only one side. As JSON, because that is how they are kept
+ * and answered. Secrets are left out, and are redacted where they stand inside of a field: also when a caller forgot.
+ */
 export function differences(before: object = {}, after: object = {}): { before: Prisma.JsonObject; after: Prisma.JsonObject } {
   const [old, now] = [asJson(before), asJson(after)];
-  const names = [...new Set([...Object.keys(old), ...Object.keys(now)])].filter((name) => !LEFT_OUT.has(name));
-  const differing = names.filter((name) => JSON.stringify(old[name]) !== JSON.stringify(now[name]));
+  const names = [...new Set([...Object.keys(old), ...Object.keys(now)])].filter((name) => name !== NO_CHANGE && !isSecret(name));
+  const differing = names.filter((name) => !(name in old && name in now) || canonicalJson(old[name]) !== canonicalJson(now[name]));
   const pick = (from: Prisma.JsonObject): Prisma.JsonObject =>
-    Object.fromEntries(differing.filter((name) => from[name] !== undefined).map((name) => [name, from[name]]));
+    Object.fromEntries(differing.filter((name) => name in from).map((name) => [name, redacted(from[name])]));
   return { before: pick(old), after: pick(now) };
 }
 
 function asJson(view: object): Prisma.JsonObject {
-  return JSON.parse(JSON.stringify(view)) as Prisma.JsonObject;
+  return JSON.parse(JSON.stringify(view, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value))) as Prisma.JsonObject;
+}
+
+function isSecret(name: string): boolean {
+  return SECRETS.has(name.replace(/[_-]/g, '').toLowerCase());
+}
+
+function redacted(value: Prisma.JsonValue | undefined): Prisma.JsonValue | undefined {
+  if (Array.isArray(value)) return value.map((item) => redacted(item) ?? null);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, isSecret(name) ? REDACTED : redacted(item)]));
 }

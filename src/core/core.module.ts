@@ -2,6 +2,7 @@ import { type DynamicModule, Global, Module } from '@nestjs/common';
 import { APP_FILTER, APP_INTERCEPTOR, APP_PIPE } from '@nestjs/core';
 import type { Logger } from 'pino';
 import { AnswerInterceptor } from './answer.interceptor.js';
+import { AuthFailures } from './auth-failures.js';
 import { Clock } from './clock.js';
 import { Config } from './config.js';
 import { Database } from './database.js';
@@ -33,6 +34,7 @@ export class CoreModule {
       { provide: LOGGER, useValue: logger },
       { provide: Clock, useValue: clock },
       Readiness,
+      AuthFailures,
     ];
     return {
       module: CoreModule,
@@ -43,7 +45,7 @@ export class CoreModule {
         // The outermost first: it keeps answers as they leave.
         { provide: APP_INTERCEPTOR, useClass: IdempotencyInterceptor },
         { provide: APP_INTERCEPTOR, useClass: AnswerInterceptor },
-        { provide: APP_FILTER, useValue: new ErrorFilter(logger) },
+        { provide: APP_FILTER, useFactory: (failures: AuthFailures) => new ErrorFilter(logger, failures), inject: [AuthFailures] },
       ],
       exports: parts.map((part) => (typeof part === 'function' ? part : part.provide)),
     };

@@ -3,6 +3,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Request, Response } from 'express';
 import type { Logger } from 'pino';
 import { errorCodes, LatchkeyError } from '../domain/errors.js';
+import { AuthFailures, isAuthFailure } from './auth-failures.js';
 import { fromDatabase } from './database-errors.js';
 
 const RETRY_AFTER_SECONDS = 5;
@@ -13,13 +14,17 @@ export type AnswerShape = (error: LatchkeyError) => object;
 /** The one place where an error becomes an answer (contract: http.md, "Errors"). */
 @Catch()
 export class ErrorFilter implements ExceptionFilter {
-  constructor(private readonly logger: Logger) {}
+  constructor(
+    private readonly logger: Logger,
+    private readonly authFailures: AuthFailures,
+  ) {}
 
   catch(thrown: unknown, host: ArgumentsHost): void {
     const request = host.switchToHttp().getRequest<Request>();
     const response = host.switchToHttp().getResponse<Response>();
     const error = toLatchkeyError(thrown);
     if (error.status >= 500) this.logger.error({ requestId: request.id, err: thrown }, error.message);
+    if (isAuthFailure(error)) this.authFailures.note(error.code, request.method, routeOf(request));
     if (response.headersSent) {
       response.destroy();
       return;
@@ -50,6 +55,11 @@ function toLatchkeyError(thrown: unknown): LatchkeyError {
   // Nest's own: no such route, or a path that cannot be decoded.
   if (thrown instanceof HttpException && thrown.getStatus() < 500) return new LatchkeyError('NOT_FOUND', 'No such route.');
   return fromDatabase(thrown) ?? new LatchkeyError('INTERNAL_ERROR', 'Something broke on our side.');
+}
+
+/** The route's pattern: what a path names in its place is none of a log's business. */
+function routeOf(request: Request): string | null {
+  return (request.route as { path?: string } | undefined)?.path ?? null;
 }
 
 /** Only when the caller ranks it above plain JSON. */

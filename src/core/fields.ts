@@ -215,6 +215,11 @@ export function Nested(type: () => new () => object, options: FieldOptions & { l
   return field(options, { type: () => type(), isArray: options.list === true }, []);
 }
 
+/** Part of an answer: an object whose fields depend on what it is about. Not for input. */
+export function AnyObject(options: FieldOptions): PropertyDecorator {
+  return field(options, { type: 'object', additionalProperties: true }, []);
+}
+
 function field(options: FieldOptions, schema: object, checks: PropertyDecorator[]): PropertyDecorator {
   const described = {
     ...schema,

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { pino, type Logger } from 'pino';
+import { type DestinationStream, pino, type Logger } from 'pino';
 import { pinoHttp, type HttpLogger } from 'pino-http';
 import { v7 as uuidv7 } from 'uuid';
 
@@ -8,8 +8,9 @@ export const LOGGER = Symbol('logger');
 
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,128}$/;
 
-export function createLogger(level: string): Logger {
-  return pino({ level });
+/** Lines of JSON, to the standard output where no destination is given. */
+export function createLogger(level: string, destination?: DestinationStream): Logger {
+  return destination === undefined ? pino({ level }) : pino({ level }, destination);
 }
 
 /** One line a request: what was asked and what came of it. No bodies, no queries, no headers: nothing secret. */

@@ -32,18 +32,6 @@ export const AnswersCreated = (view: View, description = 'The new resource; `Loc
 /** Beside 201: 200 with what was there already. */
 export const AnswersExisting = (view: View): MethodDecorator => described(200, view, 'It was there already; nothing changed.');
 
-/** 200 with all of something that there are only a few of. */
-export const AnswersList = (view: View, description: string): MethodDecorator =>
-  applyDecorators(
-    HttpCode(200),
-    ApiExtraModels(view),
-    ApiResponse({
-      status: 200,
-      description,
-      schema: { type: 'object', required: ['data'], properties: { data: { type: 'array', items: { $ref: getSchemaPath(view) } } } },
-    }),
-  );
-
 /** 200 with a page of things. */
 export const AnswersPage = (view: View): MethodDecorator =>
   applyDecorators(
@@ -62,6 +50,27 @@ export const AnswersPage = (view: View): MethodDecorator =>
       },
     }),
   );
+
+/** 200 with all there is, and no further pages; each thing is one of these views. */
+export const AnswersList = (...views: [View, ...View[]]): MethodDecorator =>
+  applyDecorators(
+    HttpCode(200),
+    ApiExtraModels(...views),
+    ApiResponse({
+      status: 200,
+      description: 'All of them.',
+      schema: {
+        type: 'object',
+        required: ['data'],
+        properties: { data: { type: 'array', items: oneOrAnyOf(views) } },
+      },
+    }),
+  );
+
+function oneOrAnyOf(views: View[]): object {
+  const [first, ...others] = views.map((view) => ({ $ref: getSchemaPath(view) }));
+  return others.length === 0 ? (first ?? {}) : { anyOf: [first, ...others] };
+}
 
 /** 204. */
 export const AnswersNothing = (): MethodDecorator => applyDecorators(HttpCode(204), ApiResponse({ status: 204, description: 'Done.' }));
@@ -189,6 +198,7 @@ const tags = {
   Entitlements: 'Features that policies and licenses grant.',
   Licenses: 'What a customer holds.',
   Machines: 'Where a license runs: one seat each.',
+  'Audit log': 'Who did what to which resource when, and who was refused.',
   Service: 'The server itself.',
 };
 

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { isIP } from 'node:net';
 import type { NextFunction, Request, Response } from 'express';
 
 /** Who acts, as the audit log names them. */
@@ -50,7 +51,8 @@ export function openRequestContext(request: Request, response: Response, next: N
   onBehalfOf(context, next);
 }
 
-/** An IPv4 address is one, however the socket spells it. */
+/** An IPv4 address is one, however the socket spells it; what a proxy says that is no address at all is none. */
 function clientIp(request: Request): string | null {
-  return request.ip?.replace(/^::ffff:(?=\d+\.)/, '') ?? null;
+  const address = request.ip?.replace(/^::ffff:(?=\d+\.)/, '') ?? '';
+  return isIP(address) === 0 ? null : address;
 }

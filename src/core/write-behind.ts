@@ -12,11 +12,15 @@ export class WriteBehind<Fact> {
   private writing: Promise<void> = Promise.resolve();
   private isStopped = false;
 
-  /** `what` is said in the log when `write` fails. A key's later fact takes the place of its earlier one. */
+  /**
+   * `what` is said in the log when `write` fails. A key's later fact takes the place of its earlier one. What is not yet
+   * due stays, so that more can be added to it; `flush` and `stop` write it all the same.
+   */
   constructor(
     private readonly what: string,
     private readonly write: (facts: ReadonlyMap<string, Fact>) => Promise<void>,
     private readonly logger: Logger,
+    private readonly isDue: (fact: Fact) => boolean = () => true,
   ) {}
 
   note(key: string, fact: Fact): void {
@@ -28,10 +32,15 @@ export class WriteBehind<Fact> {
     return this.pending.get(key);
   }
 
+  /** How many facts wait. */
+  get size(): number {
+    return this.pending.size;
+  }
+
   start(): void {
     if (this.isStopped) return;
     this.timer = setTimeout(() => {
-      void this.flush().then(() => {
+      void this.writeNext(this.isDue).then(() => {
         this.start();
       });
     }, FLUSH_INTERVAL_MS).unref();
@@ -46,14 +55,18 @@ export class WriteBehind<Fact> {
 
   /** Resolves when everything that was noted before is written, or has failed. */
   flush(): Promise<void> {
-    this.writing = this.writing.then(() => this.writePending());
+    return this.writeNext(() => true);
+  }
+
+  private writeNext(isWanted: (fact: Fact) => boolean): Promise<void> {
+    this.writing = this.writing.then(() => this.writePending(isWanted));
     return this.writing;
   }
 
-  private async writePending(): Promise<void> {
-    if (this.pending.size === 0) return;
-    const batch = this.pending;
-    this.pending = new Map();
+  private async writePending(isWanted: (fact: Fact) => boolean): Promise<void> {
+    const batch = new Map([...this.pending].filter(([, fact]) => isWanted(fact)));
+    if (batch.size === 0) return;
+    for (const key of batch.keys()) this.pending.delete(key);
     try {
       await this.write(batch);
     } catch (error) {

@@ -8,7 +8,7 @@ import { isFullAccess } from './scopes.js';
 export interface UserKeyMaker {
   /** What the maker's credential may do in the account; empty = full access. */
   scopes: readonly string[];
-  grant: Pick<Grant, 'endsAt' | 'allowedIps'>;
+  grant: Pick<Grant, 'endsAt' | 'allowedIps' | 'rateLimitPerMinute'>;
   /** Set when the maker sees only a part of the account. */
   segmentId: string | null;
   /** Null when the maker is not the user: an owner then. */
@@ -22,14 +22,15 @@ export interface OwnCredential {
 }
 
 /**
- * The user's own credential, or full access to the whole account. A key of a user knows no addresses, so one that is
- * bound to some makes none.
+ * The user's own credential, or full access to the whole account. A key of a user knows neither addresses nor a rate of
+ * its own, so one that is bound to some makes none.
  * @throws 403 INSUFFICIENT_SCOPE
  */
 export function requireKeyMaker({ scopes, grant, segmentId, own }: UserKeyMaker): void {
   if (own === null && (!isFullAccess(scopes) || segmentId !== null))
     throw refused("A user's key is made by the user's own credential or with an owner's full access.");
   if (grant.allowedIps.length > 0) throw refused('A credential that is bound to addresses cannot make a key that is not.');
+  if (grant.rateLimitPerMinute !== null) throw refused('A credential with a rate limit of its own cannot make a key without.');
 }
 
 /**

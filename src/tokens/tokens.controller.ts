@@ -29,7 +29,7 @@ export class TokensController {
 
   @Get('scopes')
   @Public()
-  @AnswersList(ScopeView, 'Every scope.')
+  @AnswersList(ScopeView)
   @ApiOperation({ summary: 'List the scopes', description: 'What each allows, and which presets and roles have it.' })
   scopes() {
     return this.tokens.scopes();

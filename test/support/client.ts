@@ -1,4 +1,5 @@
 import { request as httpRequest } from 'node:http';
+import { noteSecretsOf } from './run-record.js';
 
 /** What came back, with the body parsed when it is JSON. */
 export interface Reply {
@@ -29,12 +30,10 @@ export function send(baseUrl: string, method: string, path: string, { headers = 
       response.on('end', () => {
         const text = Buffer.concat(chunks).toString('utf8');
         const isJson = /json/.test(String(response.headers['content-type']));
-        resolve({
-          status: response.statusCode ?? 0,
-          headers: response.headers,
-          text,
-          body: isJson && text !== '' ? (JSON.parse(text) as unknown) : undefined,
-        });
+        const status = response.statusCode ?? 0;
+        const answered = isJson && text !== '' ? (JSON.parse(text) as unknown) : undefined;
+        noteSecretsOf(status, headers, answered);
+        resolve({ status, headers: response.headers, text, body: answered });
       });
     });
     outgoing.on('error', reject);

@@ -13,6 +13,7 @@ export default async function setUp() {
   await chmod(dataDir, 0o755);
   const server = await EmbeddedPostgres.start(dataDir);
   globalThis.latchkeyDatabase = { server, dataDir };
+  process.env.TEST_RUN_DIR = join(dataDir, 'run');
   process.env.TEST_DATABASE_URL = server.url;
   process.env.TEST_MASTER_KEY = Buffer.alloc(32, 'latchkey-test').toString('base64');
   await prepareDatabase(server.url, new MasterKey(Buffer.from(process.env.TEST_MASTER_KEY, 'base64')).id);

@@ -3,11 +3,16 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { boot, type Running } from '../../src/boot.js';
 import { loadConfig } from '../../src/core/config.js';
+import { keepLog, logFile } from './run-record.js';
 import { testEnvironment } from './settings.js';
 
-/** A server in this process, on the test database and a port of its own. */
-export function startServer(changes: Record<string, string> = {}): Promise<Running> {
-  return boot(loadConfig(testEnvironment(changes)));
+/** A server in this process, on the test database and a port of its own; what it logs is kept with the run. */
+export function startServer(changes: Record<string, string> = {}, log = logFile()): Promise<Running> {
+  return boot(loadConfig(testEnvironment({ LOG_LEVEL: 'debug', ...changes })), {
+    write: (line: string) => {
+      keepLog(log, line);
+    },
+  });
 }
 
 /** The built server as a process of its own, for what only processes can show. */
@@ -37,9 +42,11 @@ export class ServerProcess {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let output = '';
+    const log = logFile();
     const url = await new Promise<string>((resolve, reject) => {
       const read = (chunk: Buffer): void => {
         output += chunk.toString();
+        keepLog(log, chunk);
         const ready = /Latchkey is ready at (\S+)/.exec(output);
         if (ready?.[1] !== undefined) resolve(ready[1]);
       };

@@ -160,8 +160,8 @@ CREATE INDEX "idempotency_key_expires_at_idx" ON "idempotency_key"("expires_at")
 -- CreateIndex
 CREATE INDEX "audit_entry_page_idx" ON "audit_entry"("environment_id", "created_at" DESC, "id" DESC);
 
--- CreateIndex
-CREATE INDEX "audit_entry_action_idx" ON "audit_entry"("environment_id", "action", "created_at" DESC, "id" DESC);
+-- CreateIndex (with the operators that let it serve `license.*` under any collation)
+CREATE INDEX "audit_entry_action_idx" ON "audit_entry"("environment_id", "action" text_pattern_ops, "created_at" DESC, "id" DESC);
 
 -- CreateIndex
 CREATE INDEX "audit_entry_resource_idx" ON "audit_entry"("environment_id", "resource_type", "resource_id", "created_at" DESC, "id" DESC);
@@ -174,6 +174,9 @@ CREATE INDEX "audit_entry_ip_idx" ON "audit_entry"("environment_id", "ip", "crea
 
 -- CreateIndex
 CREATE INDEX "audit_entry_segment_idx" ON "audit_entry"("environment_id", "segment_id", "created_at" DESC, "id" DESC) WHERE ("segment_id" IS NOT NULL);
+
+-- CreateIndex
+CREATE INDEX "audit_entry_auth_failures_idx" ON "audit_entry"("created_at" DESC) WHERE ("action" = 'auth.failed');
 
 -- CreateIndex
 CREATE UNIQUE INDEX "audit_link_entry_id_key" ON "audit_link"("entry_id");
@@ -273,14 +276,15 @@ CREATE POLICY tenant ON "audit_entry" TO latchkey_tenant
   WITH CHECK (environment_id = nullif(current_setting('app.environment_id', true), '')::uuid);
 CREATE POLICY tenant ON "audit_link" FOR SELECT TO latchkey_tenant
   USING (chain_id = nullif(current_setting('app.environment_id', true), '')::uuid);
-CREATE POLICY tenant ON "audit_pending" FOR INSERT TO latchkey_tenant
+CREATE POLICY tenant ON "audit_pending" TO latchkey_tenant
+  USING (chain_id = nullif(current_setting('app.environment_id', true), '')::uuid)
   WITH CHECK (chain_id = nullif(current_setting('app.environment_id', true), '')::uuid);
 
 -- Grants. Nobody may update or delete what the audit log says, nor the chain that proves it.
 GRANT SELECT, INSERT ON "audit_entry" TO latchkey_tenant, latchkey_system;
 GRANT SELECT ON "audit_link" TO latchkey_tenant;
 GRANT SELECT, INSERT ON "audit_link" TO latchkey_system;
-GRANT INSERT ON "audit_pending" TO latchkey_tenant;
+GRANT SELECT, INSERT ON "audit_pending" TO latchkey_tenant;
 GRANT SELECT, INSERT, DELETE ON "audit_pending" TO latchkey_system;
 
 GRANT SELECT, INSERT ON "vendor_user" TO latchkey_tenant;
