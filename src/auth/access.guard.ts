@@ -1,7 +1,9 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import type { Request } from 'express';
 import { Config } from '../core/config.js';
+import { RateLimits } from '../core/rate-limits.js';
 import { LatchkeyError } from '../domain/errors.js';
+import { ipKey } from '../domain/rate-limit.js';
 import { allScopes, insufficientScope, isFullAccess, missingScopes, requireScopes } from '../domain/scopes.js';
 import { ACCESS, type Access } from './access.js';
 import { Authenticator } from './authenticator.js';
@@ -14,6 +16,7 @@ export class AccessGuard implements CanActivate {
   constructor(
     private readonly authenticator: Authenticator,
     private readonly config: Config,
+    private readonly rateLimits: RateLimits,
   ) {}
 
   async canActivate(context: ExecutionContext): Promise<true> {
@@ -22,6 +25,7 @@ export class AccessGuard implements CanActivate {
     const request = context.switchToHttp().getRequest<Request>();
     request.principal = access.kind === 'public' ? { kind: 'anonymous' } : await this.identify(request);
     if (access.kind !== 'platform' || !(access.orOpenSignup && this.config.openSignup)) admit(request.principal, access);
+    if (isLimitedAsPublic(request.principal, access)) await this.rateLimits.admit('public', ipKey(request.ip));
     return true;
   }
 
@@ -34,6 +38,11 @@ export class AccessGuard implements CanActivate {
 /** The access rule beside a handler, or undefined when its author forgot it. */
 export function accessOf(handler: object): Access | undefined {
   return Reflect.getMetadata(ACCESS, handler) as Access | undefined;
+}
+
+/** Also where anyone may sign up: whoever shows no credential can only be told by the address. */
+function isLimitedAsPublic(principal: Principal, access: Access): boolean {
+  return principal.kind === 'anonymous' && !(access.kind === 'public' && access.limit === 'none');
 }
 
 /** @throws 401 without a credential, 403 with one of another kind or with too few scopes */

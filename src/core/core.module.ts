@@ -8,6 +8,7 @@ import { Database } from './database.js';
 import { ErrorFilter } from './error.filter.js';
 import { LOGGER } from './logger.js';
 import { MasterKey } from './master-key.js';
+import { RateLimits } from './rate-limits.js';
 import { Readiness } from './readiness.js';
 import { RequestValidationPipe } from './validation.pipe.js';
 
@@ -31,6 +32,7 @@ export class CoreModule {
       { provide: LOGGER, useValue: logger },
       { provide: Clock, useValue: clock },
       Readiness,
+      RateLimits,
     ];
     return {
       module: CoreModule,

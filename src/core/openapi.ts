@@ -10,6 +10,7 @@ import {
 } from '@nestjs/swagger';
 import { STATUS_CODES } from 'node:http';
 import { errorCodes, type ErrorCode } from '../domain/errors.js';
+import { RATE_LIMIT_HEADERS } from '../domain/rate-limit.js';
 import { scopes } from '../domain/scopes.js';
 
 /** What routes say about their answers, and the OpenAPI 3.1 document that is made of it. */
@@ -126,9 +127,13 @@ export function createOpenApi(app: INestApplication, version: string): OpenAPIOb
   for (const schema of Object.entries(document.components.schemas ?? {}))
     requireEveryFieldOfViews(...(schema as [string, { properties?: object; required?: string[] }]));
   describeChanges(document.components.schemas ?? {});
-  for (const path of Object.values(document.paths)) {
-    for (const operation of Object.values(path as Record<string, Operation>)) {
-      addErrors(operation);
+  document.components.headers = { ...document.components.headers, ...rateLimitHeaderDescriptions };
+  for (const [path, operations] of Object.entries(document.paths)) {
+    for (const operation of Object.values(operations as Record<string, Operation>)) {
+      // Whoever watches over the server must always get an answer.
+      const isLimited = !path.startsWith('/health/');
+      addErrors(operation, isLimited);
+      if (isLimited) describeRateLimits(operation.responses);
       // `metadata[key]=value`
       for (const parameter of operation.parameters ?? []) {
         if (parameter.in === 'query' && parameter.name === 'metadata') Object.assign(parameter, { style: 'deepObject', explode: true });
@@ -198,6 +203,24 @@ const sharedSchemas = {
   },
 };
 
+const rateLimitHeaderDescriptions = {
+  'Retry-After': { description: 'Seconds after which to try again.', schema: { type: 'integer', minimum: 1, example: 42 } },
+  'X-RateLimit-Limit': {
+    description: 'Requests a window. Where several limits apply, these three show the one with the fewest requests left.',
+    schema: { type: 'integer', example: 120 },
+  },
+  'X-RateLimit-Remaining': { description: 'Requests left in this window.', schema: { type: 'integer', example: 119 } },
+  'X-RateLimit-Reset': { description: 'When the window ends, in Unix seconds.', schema: { type: 'integer', example: 1768473060 } },
+  RateLimit: {
+    description: 'Every limit that applies (draft-ietf-httpapi-ratelimit-headers): `r` requests left, `t` seconds until its window ends.',
+    schema: { type: 'string', example: '"management";r=119;t=60' },
+  },
+  'RateLimit-Policy': {
+    description: 'The same limits: `q` requests a window of `w` seconds.',
+    schema: { type: 'string', example: '"management";q=120;w=60' },
+  },
+};
+
 /** A view answers every one of its fields, always. */
 function requireEveryFieldOfViews(name: string, schema: { properties?: object; required?: string[] }): void {
   if (name.endsWith('View')) schema.required = Object.keys(schema.properties ?? {});
@@ -213,7 +236,7 @@ function describeChanges(schemas: Record<string, object>): void {
 }
 
 /** The refusals that follow from what a route takes, and its own. */
-function addErrors(operation: Operation): void {
+function addErrors(operation: Operation, isLimited: boolean): void {
   const needsCredential = (operation.security ?? []).length > 0;
   const codes = new Set<ErrorCode>(operation[FAILS_EXTENSION] ?? []);
   const add = (when: boolean, ...more: ErrorCode[]): void => {
@@ -225,9 +248,19 @@ function addErrors(operation: Operation): void {
   add(operation.requestBody !== undefined, 'MALFORMED_JSON', 'PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE');
   add(needsCredential, 'AUTH_FAILED', 'API_KEY_EXPIRED', 'API_KEY_REVOKED', 'INSUFFICIENT_SCOPE', 'ACCOUNT_SUSPENDED');
   add(operation.parameters?.some((parameter) => parameter.in === 'path') === true, 'NOT_FOUND');
+  add(isLimited, 'RATE_LIMITED');
   add(true, 'INTERNAL_ERROR', 'UNAVAILABLE');
   Reflect.deleteProperty(operation, FAILS_EXTENSION);
   for (const code of codes) addError(operation.responses, code);
+}
+
+/** On refusals for asking too often, and on what was asked for. */
+function describeRateLimits(responses: Record<string, { headers?: object }>): void {
+  const shown = RATE_LIMIT_HEADERS.map((name) => [name, { $ref: `#/components/headers/${name}` }] as const);
+  for (const [status, response] of Object.entries(responses)) {
+    if (status.startsWith('2')) response.headers = { ...response.headers, ...Object.fromEntries(shown) };
+    if (status === '429') response.headers = { 'Retry-After': { $ref: '#/components/headers/Retry-After' }, ...Object.fromEntries(shown) };
+  }
 }
 
 function addError(responses: Record<string, object>, code: ErrorCode): void {
