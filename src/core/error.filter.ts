@@ -27,7 +27,8 @@ export class ErrorFilter implements ExceptionFilter {
     if (error.status === 401)
       response.setHeader('WWW-Authenticate', 'Bearer realm="latchkey", ApiKey realm="latchkey", License realm="latchkey"');
     if (error.status === 503) response.setHeader('Retry-After', RETRY_AFTER_SECONDS);
-    if (error.status === 429) response.setHeader('Retry-After', String(error.details?.retryAfterSeconds ?? RETRY_AFTER_SECONDS));
+    // Said by whoever refused (rate-limits.ts).
+    if (error.status === 429) response.setHeader('Retry-After', error.details?.retryAfterSeconds as number);
     response.status(error.status);
     if (wantsProblem(request)) response.type('application/problem+json').send(JSON.stringify(toProblem(error, request)));
     else response.json(toBody(error, request));

@@ -13,7 +13,7 @@ const NOW = new Date('2026-01-15T10:30:00Z');
 describe('a request', () => {
   const setUp = (environment: Record<string, string> = {}) => {
     const clock = { now: () => NOW };
-    const limits = new RateLimits(loadConfig(environment), clock as Clock, new MasterKey(Buffer.alloc(32)), pino({ level: 'silent' }));
+    const limits = new RateLimits(loadConfig(environment), clock, new MasterKey(Buffer.alloc(32)), pino({ level: 'silent' }));
     /** One request on which these are counted, in turn: its answer's headers, and what refused it. */
     const ask = async (...counted: Parameters<RateLimits['admit']>[]) => {
       const headers: Record<string, string> = {};
