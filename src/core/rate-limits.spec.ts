@@ -2,7 +2,6 @@ import { describe, expect, it } from '@jest/globals';
 import type { Response } from 'express';
 import { pino } from 'pino';
 import type { LatchkeyError } from '../domain/errors.js';
-import type { Clock } from './clock.js';
 import { loadConfig } from './config.js';
 import { MasterKey } from './master-key.js';
 import { RateLimits } from './rate-limits.js';
