@@ -2,7 +2,7 @@ import 'reflect-metadata';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { SwaggerModule } from '@nestjs/swagger';
-import type { NextFunction, Request, Response } from 'express';
+import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import type { Logger } from 'pino';
 import { AppModule } from './app.module.js';
 import { corsOf } from './auth/cors.js';
@@ -11,10 +11,12 @@ import type { Core } from './core/core.module.js';
 import { jsonBody } from './core/http-body.js';
 import { requestLogger } from './core/logger.js';
 import { createOpenApi } from './core/openapi.js';
+import { RateLimits } from './core/rate-limits.js';
 import { Readiness } from './core/readiness.js';
 import { openRequestContext } from './core/request-context.js';
 import { speakOAuth, TOKEN_PATH } from './tokens/oauth-errors.js';
 import { VERSION } from './core/version.js';
+import { ipKey } from './domain/rate-limit.js';
 
 /** The application, wired and not yet listening. Fails for a route that declares no access. */
 export async function createApp(core: Core): Promise<NestExpressApplication> {
@@ -37,6 +39,7 @@ export async function createApp(core: Core): Promise<NestExpressApplication> {
     next();
   });
   app.use(corsOf(listRoutes(app), core.config.corsOrigins));
+  app.use(['/docs', '/openapi.json'], limitOf(app.get(RateLimits)));
   app.use(TOKEN_PATH, speakOAuth);
   app.use(jsonBody({ formsAt: TOKEN_PATH }));
   SwaggerModule.setup('docs', app, createOpenApi(app, VERSION), {
@@ -45,6 +48,15 @@ export async function createApp(core: Core): Promise<NestExpressApplication> {
     customSiteTitle: 'Latchkey API',
   });
   return app;
+}
+
+/** For public routes that no guard stands before: the pages of the reference. */
+function limitOf(rateLimits: RateLimits): RequestHandler {
+  return (request: Request, _response: Response, next: NextFunction) => {
+    rateLimits.admit('public', ipKey(request.ip)).then(() => {
+      next();
+    }, next);
+  };
 }
 
 /** What Nest itself says, in our log: warnings and errors. */

@@ -8,6 +8,7 @@ import { Database } from './core/database.js';
 import { createLogger } from './core/logger.js';
 import { prepareDatabase } from './core/migrate.js';
 import { openDatabase } from './core/open-database.js';
+import { RateLimits } from './core/rate-limits.js';
 import { Readiness } from './core/readiness.js';
 
 /** How long requests in flight have to end; what is left of the ten seconds is for buffers and the database. */
@@ -38,6 +39,7 @@ export async function boot(config: Config, log?: DestinationStream): Promise<Run
     const database = new Database(opened.url, config.databasePoolSize);
     await database.requireSessions();
     const app = await createApp({ config, database, masterKey, logger, clock: new Clock() });
+    await app.get(RateLimits).connect();
     await app.listen(config.port, config.host);
     const { port } = (app.getHttpServer() as { address(): AddressInfo }).address();
     const host = config.host.includes(':') ? `[${config.host}]` : config.host;

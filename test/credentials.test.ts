@@ -180,8 +180,7 @@ describe('a credential', () => {
       for (const other of others) {
         const second = forms[other].wrap(stranger.liveKey);
         const both: Headers = { ...own };
-        for (const [name, value] of Object.entries(second))
-          both[name] = name in own ? [own[name as keyof typeof own], value] : value;
+        for (const [name, value] of Object.entries(second)) both[name] = name in own ? [own[name as keyof typeof own], value] : value;
         await expectOutcomes(form, both, () => UNAUTHORIZED);
       }
     });

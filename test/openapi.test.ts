@@ -58,6 +58,7 @@ const FRESH = ['POST /api/v1/licenses/validate-key', 'POST /api/v1/machines/{id}
 /** Served as a page, for people. */
 const NOT_IN_THE_DOCUMENT = ['GET /docs/errors'];
 
+const isHealth = ({ path }: Operation): boolean => path.startsWith('/health/');
 const nameOf = ({ method, path }: Operation): string => `${method} ${path}`;
 
 describe('the OpenAPI document', () => {
@@ -66,7 +67,11 @@ describe('the OpenAPI document', () => {
     openapi: string;
     info: { version: string; description: string };
     tags: { name: string; description: string }[];
-    components: { schemas: Record<string, Schema>; securitySchemes: object };
+    components: {
+      schemas: Record<string, Schema>;
+      securitySchemes: object;
+      headers: Record<string, { description: string; schema: Schema }>;
+    };
     paths: Record<string, Record<string, Omit<Operation, 'method' | 'path'>>>;
   };
   let operations: Operation[];
@@ -159,6 +164,7 @@ describe('the OpenAPI document', () => {
         ...(takesCredential ? ['401', '403'] : []),
         ...(operation.path.includes('{') ? ['404'] : []),
         ...(['POST', 'PUT', 'PATCH'].includes(operation.method) ? ['413', '415'] : []),
+        ...(isHealth(operation) ? [] : ['429']),
         '500',
         '503',
       ];
@@ -207,6 +213,23 @@ describe('the OpenAPI document', () => {
         expect([nameOf(operation), status]).toEqual([nameOf(operation), expect.stringMatching(/^(2|40[0349]|422)/)]);
       expect([nameOf(operation), replayed.length > 0]).toEqual([nameOf(operation), offers]);
       expect(Object.keys(operation)).not.toContain('x-latchkey-fresh');
+    }
+  });
+
+  it('shows on every operation but those on health how a caller stands against its limits', () => {
+    const { headers } = document.components;
+    const shown = Object.keys(headers);
+    expect(shown).toEqual(expect.arrayContaining(['Retry-After', 'RateLimit', 'RateLimit-Policy', 'X-RateLimit-Remaining']));
+    for (const { description, schema } of Object.values(headers))
+      expect([description, schema]).toEqual([expect.stringMatching(/\S/), expect.objectContaining({ example: expect.anything() })]);
+    for (const operation of operations) {
+      for (const [status, response] of Object.entries(operation.responses)) {
+        const expected = isHealth(operation) ? [] : status === '429' ? shown : shown.filter((name) => name !== 'Retry-After');
+        const said = Object.entries(response.headers ?? {}).filter(([name]) => shown.includes(name));
+        if (status === '429' || status.startsWith('2'))
+          expect([nameOf(operation), status, said.map(([name]) => name)]).toEqual([nameOf(operation), status, expected]);
+        for (const [name, header] of said) expect(header).toEqual({ $ref: `#/components/headers/${name}` });
+      }
     }
   });
 

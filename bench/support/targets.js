@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { settings as knownSettings } from '../../dist/core/config.js';
 import { cpuSecondsOf, databaseCpuSeconds } from './cpu-time.js';
 
 const SERVER = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
@@ -68,13 +69,22 @@ export class Target {
   }
 }
 
-/** The real thing, started as a user would. */
-export function startServer(settings, cleanup) {
+/** A load generator asks from one address. */
+const unlimited = Object.fromEntries(
+  Object.keys(knownSettings)
+    .filter((name) => name.startsWith('LIMIT_'))
+    .map((name) => [name, '0']),
+);
+
+/** The real thing, started as a user would, but for rate limits; `changes` are further settings. */
+export function startServer(settings, cleanup, changes = {}) {
   const environment = {
     DATABASE_URL: settings.databaseUrl,
     MASTER_KEY: settings.masterKey,
     LOG_LEVEL: 'warn',
     PORT: '0',
+    ...unlimited,
+    ...changes,
   };
   return start('validate-key (Latchkey)', [SERVER], { ...settings, environment }, cleanup);
 }

@@ -1,7 +1,10 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import type { Request } from 'express';
 import { Config } from '../core/config.js';
+import { RateLimits } from '../core/rate-limits.js';
 import { LatchkeyError } from '../domain/errors.js';
+import { requestLimitPerMinute } from '../domain/grant.js';
+import { ipKey } from '../domain/rate-limit.js';
 import { allScopes, insufficientScope, isFullAccess, missingScopes, requireScopes } from '../domain/scopes.js';
 import { ACCESS, type Access } from './access.js';
 import { Authenticator } from './authenticator.js';
@@ -14,15 +17,26 @@ export class AccessGuard implements CanActivate {
   constructor(
     private readonly authenticator: Authenticator,
     private readonly config: Config,
+    private readonly rateLimits: RateLimits,
   ) {}
 
   async canActivate(context: ExecutionContext): Promise<true> {
     const access = accessOf(context.getHandler());
     if (access === undefined) throw new Error(`${context.getClass().name}.${context.getHandler().name} declares no access`);
     const request = context.switchToHttp().getRequest<Request>();
-    request.principal = access.kind === 'public' ? { kind: 'anonymous' } : await this.identify(request, access);
-    if (access.kind !== 'platform' || !(access.orOpenSignup && this.config.openSignup)) admit(request.principal, access);
+    request.principal = await this.authenticator.countingFailures(() => this.letIn(request, access));
+    if (isLimitedAsPublic(request.principal, access)) await this.rateLimits.admit('public', ipKey(request.ip));
     return true;
+  }
+
+  /** Who calls, once it is known that they may, and often enough. */
+  private async letIn(request: Request, access: Access): Promise<Principal> {
+    if (access.kind === 'public') return { kind: 'anonymous' };
+    const principal = await this.identify(request, access);
+    await this.limit(principal);
+    const isOpen = access.kind === 'platform' && access.orOpenSignup && this.config.openSignup;
+    if (!isOpen) admit(principal, access);
+    return principal;
   }
 
   private identify(request: Request, access: Access): Promise<Principal> {
@@ -31,11 +45,24 @@ export class AccessGuard implements CanActivate {
     // What is about a user as such asks in none of their accounts.
     return access.kind === 'userKey' ? this.authenticator.identify(credential, hints) : this.authenticator.authenticate(credential, hints);
   }
+
+  /** A vendor's requests count by their key, whatever token stands for it, and also when they are refused. */
+  private async limit(principal: Principal): Promise<void> {
+    const perMinute = this.config.limitManagementPerMinute;
+    if (principal.kind === 'apiKey')
+      await this.rateLimits.admit('management', principal.id, requestLimitPerMinute(principal.grant, perMinute));
+    if (principal.kind === 'user' || principal.kind === 'userKey') await this.rateLimits.admit('management', principal.keyId, perMinute);
+  }
 }
 
 /** The access rule beside a handler, or undefined when its author forgot it. */
 export function accessOf(handler: object): Access | undefined {
   return Reflect.getMetadata(ACCESS, handler) as Access | undefined;
+}
+
+/** Also where anyone may sign up: whoever shows no credential can only be told by the address. */
+function isLimitedAsPublic(principal: Principal, access: Access): boolean {
+  return principal.kind === 'anonymous' && !(access.kind === 'public' && access.limit === 'none');
 }
 
 /** @throws 401 without a credential, 403 with one of another kind or with too few scopes */

@@ -7,16 +7,20 @@ import type { Scope } from '../domain/scopes.js';
  * fails for a route that has none (access.guard.ts).
  */
 export type Access =
-  | { kind: 'public'; crossOrigin: boolean }
+  | { kind: 'public'; crossOrigin: boolean; limit: PublicLimit }
   | { kind: 'platform'; orOpenSignup: boolean }
   | { kind: 'apiKey'; scopes: readonly Scope[]; orLicense: boolean; fullAccess?: true; orPlatform?: true }
   | { kind: 'userKey' }
   | { kind: 'license' };
 
+/** Whether a public route counts against its callers' limit for those; `none` for one that limits itself, or must always answer. */
+type PublicLimit = 'public' | 'none';
+
 export const ACCESS = 'latchkey:access';
 
 /** Anyone. `crossOrigin`: also from browsers on any site. */
-export const Public = ({ crossOrigin = false } = {}): MethodDecorator => declare({ kind: 'public', crossOrigin });
+export const Public = ({ crossOrigin = false, limit = 'public' }: { crossOrigin?: boolean; limit?: PublicLimit } = {}): MethodDecorator =>
+  declare({ kind: 'public', crossOrigin, limit });
 
 /** An API key with all of these scopes. */
 export const Requires = (...scopes: [Scope, ...Scope[]]): MethodDecorator => declare({ kind: 'apiKey', scopes, orLicense: false });

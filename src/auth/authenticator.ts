@@ -4,10 +4,13 @@ import { Clock } from '../core/clock.js';
 import { Config } from '../core/config.js';
 import { Database, type Tenant } from '../core/database.js';
 import { MasterKey } from '../core/master-key.js';
+import { RateLimits } from '../core/rate-limits.js';
 import { currentRequest, type RequestContext } from '../core/request-context.js';
 import { addressIsAllowed } from '../domain/addresses.js';
 import { type EnvironmentName, parseApiKey, SHOWN_PREFIX_LENGTH } from '../domain/api-key.js';
 import { invalid, LatchkeyError } from '../domain/errors.js';
+import { SEGMENT } from '../domain/grant.js';
+import { ipKey } from '../domain/rate-limit.js';
 import { flairsOf } from '../domain/flairs.js';
 import { roles } from '../domain/roles.js';
 import { type AccessClaims, AccessTokens } from './access-tokens.js';
@@ -33,8 +36,6 @@ export interface TenantHints {
   environment?: string;
 }
 
-const SEGMENT = 'segment';
-
 /** Turns a credential into who is calling. Every way in which there is no such credential looks the same from outside. */
 @Injectable()
 export class Authenticator {
@@ -47,6 +48,7 @@ export class Authenticator {
     private readonly tokens: AccessTokens,
     private readonly licenseKeys: LicenseKeys,
     private readonly keyUse: KeyUseWorker,
+    private readonly rateLimits: RateLimits,
   ) {}
 
   /**
@@ -58,6 +60,19 @@ export class Authenticator {
   async authenticate(credential: Credential | null, hints: TenantHints): Promise<Principal> {
     const caller = await this.identify(credential, hints);
     return caller.kind === 'userKey' ? this.userIn(caller, hints) : caller;
+  }
+
+  /**
+   * Whoever fails too often is told that instead: from then on 429 for an address, for a minute, and only for what fails.
+   * A right credential is never held up by wrong ones.
+   */
+  async countingFailures<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof LatchkeyError && error.status === 401) await this.rateLimits.admit('auth-failures', ipKey(currentRequest()?.ip));
+      throw error;
+    }
   }
 
   /** Who calls, without asking in which of a user's accounts. */

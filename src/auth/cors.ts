@@ -1,9 +1,10 @@
 import cors, { type CorsOptions } from 'cors';
 import type { RequestHandler } from 'express';
+import { RATE_LIMIT_HEADERS } from '../domain/rate-limit.js';
 import { isCrossOrigin } from './access.js';
 import type { Route } from './routes.js';
 
-const SHOWN_HEADERS = ['X-Request-Id', 'Location', 'Retry-After', 'Idempotent-Replayed'];
+const SHOWN_HEADERS = ['X-Request-Id', 'Location', 'Retry-After', 'Idempotent-Replayed', ...RATE_LIMIT_HEADERS];
 const PREFLIGHT_MAX_AGE_SECONDS = 600;
 
 /**

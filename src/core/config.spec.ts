@@ -29,6 +29,7 @@ describe('the environment', () => {
     ['TRUSTED_PROXIES', '10.0.0.0/33', /^TRUSTED_PROXIES: /],
     ['TRUSTED_PROXIES', 'proxy.local', /^TRUSTED_PROXIES: /],
     ['LIMIT_VALIDATE_PER_MINUTE', 'many', /^LIMIT_VALIDATE_PER_MINUTE: /],
+    ['REDIS_URL', 'localhost:6379', /^REDIS_URL: /],
     ['LOG_LEVEL', 'loud', /^LOG_LEVEL: /],
     ['LIMIT_VALIDATE_PER_MINUT', '5', /^LIMIT_VALIDATE_PER_MINUT: is no setting/],
     ['DATABASE_URI', 'postgres://x', /^DATABASE_URI: is no setting/],
@@ -51,7 +52,7 @@ describe('the environment', () => {
   });
 
   it('says which variables are set and have no effect yet', () => {
-    expect(loadConfig({ REDIS_URL: 'redis://localhost', LIMIT_PUBLIC_PER_MINUTE: '300' }).unused).toEqual(['REDIS_URL']);
+    expect(loadConfig({ METRICS_TOKEN: 'x', PROCESSES: '1', LIMIT_PUBLIC_PER_MINUTE: '5' }).unused).toEqual(['METRICS_TOKEN']);
   });
 
   it('is told in full by .env.example', () => {

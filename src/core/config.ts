@@ -16,11 +16,10 @@ const list = z.string().transform((text) =>
     .map((item) => item.trim())
     .filter((item) => item !== ''),
 );
-const limit = (perMinute: string) => ({
+const limit = (perMinute: string, what: string) => ({
   parse: count(0, 1_000_000),
   initial: perMinute,
-  help: 'requests a minute; 0 = off',
-  unused: true as const,
+  help: `requests a minute ${what}; 0 = off`,
 });
 
 interface Setting {
@@ -65,19 +64,22 @@ export const settings = {
     help: 'HTTP processes on this machine',
     unused: true,
   },
-  REDIS_URL: { parse: z.url({ protocol: /^rediss?$/ }), help: 'shared rate limits across instances', unused: true },
+  REDIS_URL: {
+    parse: z.url({ protocol: /^rediss?$/ }),
+    help: 'shares rate limits across instances; absent = each process counts by itself',
+  },
   TRUSTED_PROXIES: {
     parse: list.refine((items) => items.every(isCidr), 'must be a comma list of addresses or CIDR ranges'),
     initial: '',
     help: 'proxies whose X-Forwarded-For is believed, as CIDR list',
   },
   CORS_ORIGINS: { parse: list, initial: '', help: 'origins whose browsers may call management routes' },
-  LIMIT_VALIDATE_PER_MINUTE: limit('60'),
-  LIMIT_VALIDATE_UNKNOWN_PER_MINUTE: limit('20'),
-  LIMIT_ACTIVATE_PER_MINUTE: limit('10'),
-  LIMIT_AUTH_FAILURES_PER_MINUTE: limit('30'),
-  LIMIT_MANAGEMENT_PER_MINUTE: limit('120'),
-  LIMIT_PUBLIC_PER_MINUTE: limit('300'),
+  LIMIT_VALIDATE_PER_MINUTE: limit('60', 'to validate-key, per license and address'),
+  LIMIT_VALIDATE_UNKNOWN_PER_MINUTE: limit('20', 'to validate-key with unknown keys, per address'),
+  LIMIT_ACTIVATE_PER_MINUTE: limit('10', 'to activate machines, per license'),
+  LIMIT_AUTH_FAILURES_PER_MINUTE: limit('30', 'that fail to authenticate, per address'),
+  LIMIT_MANAGEMENT_PER_MINUTE: limit('120', 'to management routes, per API key that has no limit of its own'),
+  LIMIT_PUBLIC_PER_MINUTE: limit('300', 'to public routes, per address'),
   WEBHOOK_ALLOW_LOOPBACK: { parse: flag, initial: 'false', help: 'whether webhooks may go to this machine', unused: true },
   WEBHOOK_RETRY_SCHEDULE: { parse: list, initial: '', help: 'seconds before each try, comma list', unused: true },
   METRICS_TOKEN: { parse: z.string().min(1), help: 'token for /metrics', unused: true },
@@ -105,9 +107,16 @@ export class Config {
   readonly platformToken?: string;
   readonly openSignup!: boolean;
   readonly seedDemo!: boolean;
+  /** Undefined = rate limits are counted in this process alone. */
+  readonly redisUrl?: string;
   readonly trustedProxies!: string[];
   readonly corsOrigins!: string[];
+  readonly limitValidatePerMinute!: number;
+  readonly limitValidateUnknownPerMinute!: number;
+  readonly limitActivatePerMinute!: number;
+  readonly limitAuthFailuresPerMinute!: number;
   readonly limitManagementPerMinute!: number;
+  readonly limitPublicPerMinute!: number;
   readonly logLevel!: string;
   /** Names of variables that are set but have no effect yet. */
   readonly unused!: string[];
@@ -157,9 +166,15 @@ export function loadConfig(given: Environment, file: Environment = {}): Config {
     platformToken: values.PLATFORM_TOKEN as string | undefined,
     openSignup: values.OPEN_SIGNUP as boolean,
     seedDemo: values.SEED_DEMO as boolean,
+    redisUrl: values.REDIS_URL as string | undefined,
     trustedProxies: values.TRUSTED_PROXIES as string[],
     corsOrigins: values.CORS_ORIGINS as string[],
+    limitValidatePerMinute: values.LIMIT_VALIDATE_PER_MINUTE as number,
+    limitValidateUnknownPerMinute: values.LIMIT_VALIDATE_UNKNOWN_PER_MINUTE as number,
+    limitActivatePerMinute: values.LIMIT_ACTIVATE_PER_MINUTE as number,
+    limitAuthFailuresPerMinute: values.LIMIT_AUTH_FAILURES_PER_MINUTE as number,
     limitManagementPerMinute: values.LIMIT_MANAGEMENT_PER_MINUTE as number,
+    limitPublicPerMinute: values.LIMIT_PUBLIC_PER_MINUTE as number,
     logLevel: values.LOG_LEVEL as string,
     unused: Object.entries<Setting>(settings)
       .filter(([name, setting]) => setting.unused === true && (environment[name] ?? '') !== '' && environment[name] !== setting.initial)

@@ -11,6 +11,7 @@ import { IdempotencyInterceptor } from './idempotency.js';
 import { IdempotencyWorker } from './idempotency.worker.js';
 import { LOGGER } from './logger.js';
 import { MasterKey } from './master-key.js';
+import { RateLimits } from './rate-limits.js';
 import { Readiness } from './readiness.js';
 import { RequestValidationPipe } from './validation.pipe.js';
 
@@ -35,6 +36,7 @@ export class CoreModule {
       { provide: Clock, useValue: clock },
       Readiness,
       AuthFailures,
+      RateLimits,
     ];
     return {
       module: CoreModule,

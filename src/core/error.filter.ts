@@ -35,6 +35,8 @@ export class ErrorFilter implements ExceptionFilter {
     if (error.status === 401)
       response.setHeader('WWW-Authenticate', 'Bearer realm="latchkey", ApiKey realm="latchkey", License realm="latchkey"');
     if (error.status === 503) response.setHeader('Retry-After', RETRY_AFTER_SECONDS);
+    // Said by whoever refused (rate-limits.ts).
+    if (error.status === 429) response.setHeader('Retry-After', error.details?.retryAfterSeconds as number);
     const { contentType, body } = toErrorAnswer(error, request);
     response.status(error.status).type(contentType).send(body);
   }

@@ -11,6 +11,7 @@ import {
 import { STATUS_CODES } from 'node:http';
 import { errorCodes, type ErrorCode } from '../domain/errors.js';
 import { IDEMPOTENCY_HEADER, MAX_IDEMPOTENCY_KEY_LENGTH } from '../domain/idempotency.js';
+import { RATE_LIMIT_HEADERS } from '../domain/rate-limit.js';
 import { scopes } from '../domain/scopes.js';
 
 /** What routes say about their answers, and the OpenAPI 3.1 document that is made of it. */
@@ -163,10 +164,14 @@ export function createOpenApi(app: INestApplication, version: string): OpenAPIOb
   for (const schema of Object.entries(document.components.schemas ?? {}))
     requireEveryFieldOfViews(...(schema as [string, { properties?: object; required?: string[] }]));
   describeChanges(document.components.schemas ?? {});
-  for (const path of Object.values(document.paths)) {
-    for (const [method, operation] of Object.entries(path as Record<string, Operation>)) {
-      addErrors(method, operation);
+  document.components.headers = { ...document.components.headers, ...rateLimitHeaderDescriptions };
+  for (const [path, operations] of Object.entries(document.paths)) {
+    for (const [method, operation] of Object.entries(operations as Record<string, Operation>)) {
+      // Whoever watches over the server must always get an answer.
+      const isLimited = !path.startsWith('/health/');
+      addErrors(method, operation, isLimited);
       if (method === 'post') addIdempotency(operation);
+      if (isLimited) describeRateLimits(operation.responses);
       // `metadata[key]=value`
       for (const parameter of operation.parameters ?? []) {
         if (parameter.in === 'query' && parameter.name === 'metadata') Object.assign(parameter, { style: 'deepObject', explode: true });
@@ -239,6 +244,24 @@ const sharedSchemas = {
   },
 };
 
+const rateLimitHeaderDescriptions = {
+  'Retry-After': { description: 'Seconds after which to try again.', schema: { type: 'integer', minimum: 1, example: 42 } },
+  'X-RateLimit-Limit': {
+    description: 'Requests a window. Where several limits apply, these three show the one with the fewest requests left.',
+    schema: { type: 'integer', example: 120 },
+  },
+  'X-RateLimit-Remaining': { description: 'Requests left in this window.', schema: { type: 'integer', example: 119 } },
+  'X-RateLimit-Reset': { description: 'When the window ends, in Unix seconds.', schema: { type: 'integer', example: 1768473060 } },
+  RateLimit: {
+    description: 'Every limit that applies (draft-ietf-httpapi-ratelimit-headers): `r` requests left, `t` seconds until its window ends.',
+    schema: { type: 'string', example: '"management";r=119;t=60' },
+  },
+  'RateLimit-Policy': {
+    description: 'The same limits: `q` requests a window of `w` seconds.',
+    schema: { type: 'string', example: '"management";q=120;w=60' },
+  },
+};
+
 /** A view answers every one of its fields, always. */
 function requireEveryFieldOfViews(name: string, schema: { properties?: object; required?: string[] }): void {
   if (name.endsWith('View')) schema.required = Object.keys(schema.properties ?? {});
@@ -254,7 +277,7 @@ function describeChanges(schemas: Record<string, object>): void {
 }
 
 /** The refusals that follow from what a route takes, and its own. */
-function addErrors(method: string, operation: Operation): void {
+function addErrors(method: string, operation: Operation, isLimited: boolean): void {
   const needsCredential = (operation.security ?? []).length > 0;
   const codes = new Set<ErrorCode>(operation[FAILS_EXTENSION] ?? []);
   const add = (when: boolean, ...more: ErrorCode[]): void => {
@@ -276,6 +299,7 @@ function addErrors(method: string, operation: Operation): void {
     'ACCOUNT_SUSPENDED',
   );
   add(operation.parameters?.some((parameter) => parameter.in === 'path') === true, 'NOT_FOUND');
+  add(isLimited, 'RATE_LIMITED');
   add(true, 'INTERNAL_ERROR', 'UNAVAILABLE');
   Reflect.deleteProperty(operation, FAILS_EXTENSION);
   for (const code of codes) addError(operation.responses, code);
@@ -311,6 +335,15 @@ function addIdempotency(operation: Operation): void {
         schema: { type: 'string', enum: ['true'] },
       },
     };
+  }
+}
+
+/** On refusals for asking too often, and on what was asked for. */
+function describeRateLimits(responses: Record<string, { headers?: object }>): void {
+  const shown = RATE_LIMIT_HEADERS.map((name) => [name, { $ref: `#/components/headers/${name}` }] as const);
+  for (const [status, response] of Object.entries(responses)) {
+    if (status.startsWith('2')) response.headers = { ...response.headers, ...Object.fromEntries(shown) };
+    if (status === '429') response.headers = { 'Retry-After': { $ref: '#/components/headers/Retry-After' }, ...Object.fromEntries(shown) };
   }
 }
 

@@ -5,7 +5,7 @@ import { opensAllAccounts, requireKeyMaker, userKeyEnd, type UserKeyMaker } from
 
 const maker = (changes: Partial<UserKeyMaker> = {}): UserKeyMaker => ({
   scopes: [],
-  grant: { endsAt: null, allowedIps: [] },
+  grant: { endsAt: null, allowedIps: [], rateLimitPerMinute: null },
   segmentId: null,
   own: null,
   ...changes,
@@ -18,7 +18,8 @@ describe('making a key for a user', () => {
     ['every scope, which is less than full access', { scopes: allScopes }, false],
     ['an admin', { scopes: roles.admin }, false],
     ['full access to a segment', { segmentId: 'segment' }, false],
-    ['full access from some addresses', { grant: { endsAt: null, allowedIps: ['192.0.2.0/24'] } }, false],
+    ['full access from some addresses', { grant: { endsAt: null, allowedIps: ['192.0.2.0/24'], rateLimitPerMinute: null } }, false],
+    ['full access at a rate of its own', { grant: { endsAt: null, allowedIps: [], rateLimitPerMinute: 10 } }, false],
     ["the user's own key, whatever the role", { scopes: roles.support, ...own() }, true],
     ["the user's own token", { scopes: roles.support, ...own({ isToken: true }) }, true],
   ])('%s', (_who, changes, allowed) => {
@@ -52,7 +53,7 @@ describe('making a key for a user', () => {
     [late, early, 'refused'],
     [null, early, 'refused'],
   ])('wanted until %s by one that ends %s: %s', (wanted, endsAt, end) => {
-    const decide = () => userKeyEnd(wanted, maker({ grant: { endsAt, allowedIps: [] } }));
+    const decide = () => userKeyEnd(wanted, maker({ grant: { endsAt, allowedIps: [], rateLimitPerMinute: null } }));
     if (end === 'refused') expect(decide).toThrow(expect.objectContaining({ code: 'INSUFFICIENT_SCOPE' }));
     else expect(decide()).toEqual(end);
   });

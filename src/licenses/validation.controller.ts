@@ -11,7 +11,7 @@ export class ValidationController {
   constructor(private readonly validation: ValidationService) {}
 
   @Post('validate-key')
-  @Public({ crossOrigin: true })
+  @Public({ crossOrigin: true, limit: 'none' })
   @Fresh()
   @AnswersOne(ValidationView, 'The verdict: also for a license that is not valid, and for a key that does not exist.')
   @ApiOperation({

@@ -2,7 +2,10 @@ import { Injectable } from '@nestjs/common';
 import { LicenseKeys } from '../auth/license-keys.js';
 import { Clock } from '../core/clock.js';
 import { Database } from '../core/database.js';
+import { RateLimits } from '../core/rate-limits.js';
+import { currentRequest } from '../core/request-context.js';
 import { clockStartedBy } from '../domain/expiry.js';
+import { ipKey } from '../domain/rate-limit.js';
 import { type Facts, judge, type LicenseFacts, notFoundVerdict, usesExceeded, type Verdict } from '../domain/validation.js';
 import { LastValidatedWorker } from './last-validated.worker.js';
 import { toNotFoundView, toValidationRequest, toValidationView, type ValidateKeyBody, type ValidationView } from './validation.dto.js';
@@ -16,18 +19,28 @@ export class ValidationService {
     private readonly licenseKeys: LicenseKeys,
     private readonly clock: Clock,
     private readonly lastValidated: LastValidatedWorker,
+    private readonly rateLimits: RateLimits,
   ) {}
 
-  /** Never an error for a business outcome: also an unknown key is an answer. */
+  /** Never an error for a business outcome: also an unknown key is an answer. 429 for who asks too often, or guesses. */
   async validateKey(body: ValidateKeyBody): Promise<ValidationView> {
     const request = toValidationRequest(body);
     const found = await this.load(body, request.fingerprints);
+    await this.limit(found);
     const now = this.clock.now();
     if (found === null) return toNotFoundView(notFoundVerdict, now, body.nonce);
     const facts = { ...found, request, now };
     const [verdict, settled] = await this.record(judge(facts), facts);
     this.lastValidated.note(settled.license, now);
     return toValidationView(verdict, settled, body.nonce);
+  }
+
+  /** After the look-up: whoever has used up their guesses still gets verdicts on keys that there are. */
+  private limit(found: LicenseFacts | null): Promise<void> {
+    const address = ipKey(currentRequest()?.ip);
+    return found === null
+      ? this.rateLimits.admit('validate-unknown', address)
+      : this.rateLimits.admit('validate', `${found.license.id}:${address}`);
   }
 
   /** Null for every way in which there is no such license: made up, unknown, deleted, another account's. */

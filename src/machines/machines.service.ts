@@ -6,6 +6,7 @@ import { Clock } from '../core/clock.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
 import { containsAnyCase } from '../core/like.js';
 import { type Page, paginate } from '../core/page.js';
+import { RateLimits } from '../core/rate-limits.js';
 import { ofSegment } from '../core/segment.js';
 import { requireMayActivate } from '../domain/activation.js';
 import { invalid, LatchkeyError, notFound } from '../domain/errors.js';
@@ -31,16 +32,19 @@ export class MachinesService {
   constructor(
     private readonly database: Database,
     private readonly clock: Clock,
+    private readonly rateLimits: RateLimits,
   ) {}
 
   /**
    * 201 for a new seat, 200 for the one that the fingerprint holds already, 422 when none is left. Exact under any
-   * concurrency: whoever activates holds the license's row until its seat is counted.
+   * concurrency: whoever activates holds the license's row until its seat is counted. 429 for a license that is tried too often.
    */
-  activate(caller: TenantPrincipal, body: ActivateMachineBody, ip: string): Promise<Answer<MachineView>> {
+  async activate(caller: TenantPrincipal, body: ActivateMachineBody, ip: string): Promise<Answer<MachineView>> {
     const licenseId = licenseToActivate(caller, body);
     const { fingerprint } = body;
     const { tenant } = caller;
+    // Of the caller's environment: naming another's license uses up nothing of theirs.
+    await this.rateLimits.admit('activate', `${tenant.environmentId}:${licenseId.toLowerCase()}`);
     return this.database.within(tenant, async (db) => {
       const license = await lockSeats(db, tenant, licenseId, caller.kind === 'license' ? undefined : 'licenseId');
       const { policy } = license;

@@ -19,7 +19,7 @@ export class ServiceController {
   }
 
   @Get('health/live')
-  @Public()
+  @Public({ limit: 'none' })
   @AnswersBare(HealthView, 'The process lives.')
   @ApiOperation({ summary: 'Liveness', description: 'Says nothing of the database: a process without one still lives.' })
   live() {
@@ -27,7 +27,7 @@ export class ServiceController {
   }
 
   @Get('health/ready')
-  @Public()
+  @Public({ limit: 'none' })
   @AnswersBare(HealthView, 'The server can work: its database answers and is migrated.')
   @ApiOperation({
     summary: 'Readiness',
@@ -38,7 +38,8 @@ export class ServiceController {
   }
 
   @Get('docs/errors')
-  @Public()
+  // What is below /docs is counted before it comes here (app.ts).
+  @Public({ limit: 'none' })
   @Bare()
   @Header('Content-Type', 'text/html; charset=utf-8')
   @ApiExcludeEndpoint()

@@ -36,14 +36,7 @@ export class TokensService {
    */
   async exchange(body: ExchangeKeyBody, basic: BasicCredential | null): Promise<TokenView> {
     const wish = readWish(body, basic);
-    // Only a key makes tokens: one that a token could prolong would not be short-lived.
-    if (parseApiKey(wish.secret) === null) throw mismatch();
-    const credential = { scheme: 'key' as const, value: wish.secret };
-    const bound = wish.user === undefined || wish.account !== undefined;
-    const caller = bound
-      ? await this.authenticator.authenticate(credential, { account: wish.account })
-      : await this.authenticator.identify(credential, {});
-    return this.issue(requireHolder(caller, wish), wish);
+    return this.issue(await this.holderOf(wish), wish);
   }
 
   userKeyInfo({ id, endsAt, accounts }: UserKeyPrincipal): UserKeyInfoView {
@@ -52,6 +45,20 @@ export class TokensService {
 
   scopes(): ScopeView[] {
     return scopeCatalogue();
+  }
+
+  private holderOf(wish: Exchange): Promise<Holder> {
+    const { secret, account, user } = wish;
+    return this.authenticator.countingFailures(async () => {
+      // Only a key makes tokens: one that a token could prolong would not be short-lived.
+      if (parseApiKey(secret) === null) throw mismatch();
+      const credential = { scheme: 'key' as const, value: secret };
+      const isBound = user === undefined || account !== undefined;
+      const caller = await (isBound
+        ? this.authenticator.authenticate(credential, { account })
+        : this.authenticator.identify(credential, {}));
+      return requireHolder(caller, wish);
+    });
   }
 
   private async issue(caller: Holder, { scopes }: Exchange): Promise<TokenView> {

@@ -10,7 +10,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { anyone, send, withKey } from '../support/client.js';
 import { ServerProcess } from '../support/server.js';
-import { testDatabaseUrl, testEnvironment } from '../support/settings.js';
+import { testDatabaseUrl, testEnvironment, unlimited } from '../support/settings.js';
 import { Vendor } from '../support/vendor.js';
 
 const DEMO_KEY = /DEMO(-[0-9A-Z]{4}){6}/;
@@ -34,7 +34,12 @@ describe('on nothing but Node: the embedded database', () => {
   });
   afterEach(() => rm(home, { recursive: true, force: true }));
 
-  const embedded = (dataDir = join(home, 'data')): Record<string, string> => ({ DATA_DIR: dataDir, PORT: '0', LOG_LEVEL: 'warn' });
+  const embedded = (dataDir = join(home, 'data')): Record<string, string> => ({
+    ...unlimited,
+    DATA_DIR: dataDir,
+    PORT: '0',
+    LOG_LEVEL: 'warn',
+  });
   const demoKeyOf = (server: ServerProcess): string => DEMO_KEY.exec(server.output)![0];
   const isValid = async (server: ServerProcess, key: string): Promise<boolean> =>
     (await anyone(server.url).post('/licenses/validate-key', { key })).body.data.valid;

@@ -53,6 +53,11 @@ export class Client {
   patch = (path: string, body?: unknown): Promise<Reply> => this.call('PATCH', path, { body });
   delete = (path: string): Promise<Reply> => this.call('DELETE', path);
 
+  /** The same caller with more headers. */
+  with(headers: Record<string, string>): Client {
+    return new Client(this.baseUrl, { ...this.headers, ...headers });
+  }
+
   call(method: string, path: string, sending: Sending = {}): Promise<Reply> {
     return send(this.baseUrl, method, `/api/v1${path}`, { ...sending, headers: { ...this.headers, ...sending.headers } });
   }

@@ -1,0 +1,82 @@
+import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import type { Response } from 'express';
+import type { Logger } from 'pino';
+import { LatchkeyError } from '../domain/errors.js';
+import { rateLimitHeaders, secondsLeft, type Standing } from '../domain/rate-limit.js';
+import { Clock } from './clock.js';
+import { Config } from './config.js';
+import { LOGGER } from './logger.js';
+import { MasterKey } from './master-key.js';
+import { currentRequest } from './request-context.js';
+import { LocalCounters, SharedCounters } from './window-counters.js';
+
+/** What is limited (contract: http.md, "Rate limits"), by what, and the setting that says how often a minute. */
+export const limitPolicies = {
+  validate: { per: 'license and address', setting: 'limitValidatePerMinute' },
+  'validate-unknown': { per: 'address', setting: 'limitValidateUnknownPerMinute' },
+  activate: { per: 'license', setting: 'limitActivatePerMinute' },
+  'auth-failures': { per: 'address', setting: 'limitAuthFailuresPerMinute' },
+  management: { per: 'API key', setting: 'limitManagementPerMinute' },
+  public: { per: 'address', setting: 'limitPublicPerMinute' },
+} as const satisfies Record<string, { per: string; setting: keyof Config }>;
+
+export type LimitPolicy = keyof typeof limitPolicies;
+
+export const WINDOW_SECONDS = 60;
+
+/** How often may they ask: fixed windows, in memory or shared through Redis (docs/decisions/0009-rate-limits.md). */
+@Injectable()
+export class RateLimits implements OnApplicationShutdown {
+  /** One each, so that a flood of addresses makes none forget what it knows of keys. */
+  private readonly local: Record<LimitPolicy, LocalCounters>;
+  private readonly shared: SharedCounters | null;
+
+  constructor(
+    private readonly config: Config,
+    private readonly clock: Clock,
+    masterKey: MasterKey,
+    @Inject(LOGGER) logger: Logger,
+  ) {
+    const counters = Object.keys(limitPolicies).map((policy) => [policy, new LocalCounters(WINDOW_SECONDS * 1000)]);
+    this.local = Object.fromEntries(counters) as Record<LimitPolicy, LocalCounters>;
+    const { redisUrl } = config;
+    this.shared = redisUrl === undefined ? null : new SharedCounters(redisUrl, `latchkey:${masterKey.id}`, WINDOW_SECONDS, logger);
+  }
+
+  /** Before the first request, so that it is counted where all are. A Redis that is away is no reason to wait or fail. */
+  async connect(): Promise<void> {
+    await this.shared?.connect();
+  }
+
+  /**
+   * Count the request in hand, and show in its answer's headers how it stands. `key` is whom to count by – for an address,
+   * `ipKey` of it. `perMinute` takes the place of the setting's limit; 0 = no limit. What the server or the command line
+   * does of its own is no request, and is not limited.
+   * @throws 429 RATE_LIMITED
+   */
+  async admit(policy: LimitPolicy, key: string, perMinute = this.config[limitPolicies[policy].setting]): Promise<void> {
+    const request = currentRequest();
+    if (request?.response == null || perMinute === 0) return;
+    const { count, endsInMs } = (await this.shared?.count(`${policy}:${key}`)) ?? this.local[policy].count(key, this.clock.now());
+    const standing: Standing = { policy, limit: perMinute, remaining: Math.max(0, perMinute - count), resetsInMs: endsInMs };
+    this.show(standing, request.response);
+    if (count > perMinute) throw refusal(policy, standing);
+  }
+
+  onApplicationShutdown(): void {
+    this.shared?.close();
+  }
+
+  private show(standing: Standing, response: Response): void {
+    const standings = [...((response.locals.standings ?? []) as Standing[]), standing];
+    response.locals.standings = standings;
+    response.set(rateLimitHeaders(standings, WINDOW_SECONDS, this.clock.now()));
+  }
+}
+
+function refusal(policy: LimitPolicy, standing: Standing): LatchkeyError {
+  const { limit } = standing;
+  const retryAfterSeconds = secondsLeft(standing);
+  const message = `More than ${String(limit)} requests a minute for this ${limitPolicies[policy].per}. Try again in ${String(retryAfterSeconds)} seconds.`;
+  return new LatchkeyError('RATE_LIMITED', message, { policy, limit, retryAfterSeconds });
+}
