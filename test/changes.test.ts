@@ -42,8 +42,8 @@ interface Case {
 }
 
 /** What is kept of a view: neither the times of changing it nor a license's key. */
-function kept({ updatedAt: _, key: __, ...view }: Record<string, unknown>): object {
-  return view;
+function kept(view: Record<string, unknown>): object {
+  return Object.fromEntries(Object.entries(view).filter(([name]) => name !== 'updatedAt' && name !== 'key'));
 }
 
 const on = (type: 'product' | 'policy' | 'entitlement' | 'license' | 'machine', scene: Scene): Entry['resource'] => [type, scene[type].id];
@@ -178,7 +178,7 @@ const cases: Case[] = [
       {
         action: 'license.deleted',
         resource: on('license', scene),
-        before: expect.objectContaining({ id: scene.license.id, machineCount: 1, status: 'active' }) as object,
+        before: expect.objectContaining({ id: scene.license.id, machineCount: 1, status: 'active' }),
         after: null,
       },
     ],
