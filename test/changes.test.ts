@@ -42,8 +42,8 @@ interface Case {
 }
 
 /** What is kept of a view: neither the times of changing it nor a license's key. */
-function kept({ updatedAt: _, key: __, ...view }: Record<string, unknown>): object {
-  return view;
+function kept(view: Record<string, unknown>): object {
+  return Object.fromEntries(Object.entries(view).filter(([name]) => name !== 'updatedAt' && name !== 'key'));
 }
 
 const on = (type: 'product' | 'policy' | 'entitlement' | 'license' | 'machine', scene: Scene): Entry['resource'] => [type, scene[type].id];

@@ -426,12 +426,15 @@ const allowedAcrossSegments: Record<string, string> = {
 
 it('sees past a segment only where a rule must', () => {
   const source = fileURLToPath(new URL('../src', import.meta.url));
-  const callers = readdirSync(source, { recursive: true, encoding: 'utf8' })
+  const texts = readdirSync(source, { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.ts'))
-    .flatMap((file) =>
-      [...readFileSync(join(source, file), 'utf8').matchAll(/\bacrossSegments\(\s*db,\s*tenant,\s*'([^']*)'/g)].map(
-        ([, reason]) => `${file}: ${reason ?? ''}`,
-      ),
-    );
+    .map((file): [string, string] => [file, readFileSync(join(source, file), 'utf8')]);
+  const callers = texts.flatMap(([file, text]) =>
+    [...text.matchAll(/\bacrossSegments\(\s*[\w.]+,\s*[\w.]+,\s*(?:'([^']*)'|([^,]+))/g)].map(
+      ([, reason, name]) => `${file}: ${reason ?? name ?? ''}`,
+    ),
+  );
   expect(callers).toEqual(Object.keys(allowedAcrossSegments));
+  const setters = texts.filter(([file, text]) => !file.startsWith('generated') && text.includes("set_config('app.segment_id'"));
+  expect(setters.map(([file]) => file).sort()).toEqual(['core/database.ts', 'core/segment.ts']);
 });

@@ -3,7 +3,7 @@ import { Prisma } from '../generated/prisma/client.js';
 import type { Db, Tenant } from './database.js';
 
 /**
- * The flair `segment` (contract: auth.md, "API keys"; docs/decisions/0009-segments.md): such a key sees and changes only
+ * The flair `segment` (contract: auth.md, "API keys"; docs/decisions/0002-tenancy.md): such a key sees and changes only
  * what is of its segment, and may name products, policies and entitlements of others when it creates. Row-level security
  * hides others' licenses and machines from it; products, policies and entitlements are kept apart here.
  */
