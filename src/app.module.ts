@@ -10,6 +10,7 @@ import { MachinesModule } from './machines/machines.module.js';
 import { PoliciesModule } from './policies/policies.module.js';
 import { ProductsModule } from './products/products.module.js';
 import { ServiceModule } from './service/service.module.js';
+import { TokensModule } from './tokens/tokens.module.js';
 import { UsersModule } from './users/users.module.js';
 
 /** The table of contents. */
@@ -18,6 +19,7 @@ import { UsersModule } from './users/users.module.js';
     DiscoveryModule,
     AuthModule,
     ServiceModule,
+    TokensModule,
     AccountsModule,
     UsersModule,
     ApiKeysModule,

@@ -13,6 +13,7 @@ import { requestLogger } from './core/logger.js';
 import { createOpenApi } from './core/openapi.js';
 import { Readiness } from './core/readiness.js';
 import { openRequestContext } from './core/request-context.js';
+import { speakOAuth, TOKEN_PATH } from './tokens/oauth-errors.js';
 import { VERSION } from './core/version.js';
 
 /** The application, wired and not yet listening. Fails for a route that declares no access. */
@@ -36,7 +37,8 @@ export async function createApp(core: Core): Promise<NestExpressApplication> {
     next();
   });
   app.use(corsOf(listRoutes(app), core.config.corsOrigins));
-  app.use(jsonBody());
+  app.use(TOKEN_PATH, speakOAuth);
+  app.use(jsonBody({ formsAt: TOKEN_PATH }));
   SwaggerModule.setup('docs', app, createOpenApi(app, VERSION), {
     jsonDocumentUrl: 'openapi.json',
     raw: ['json'],

@@ -15,7 +15,7 @@ export async function seedDemo({ app, url }: Running): Promise<string> {
   const accounts = await app.get(Database).acrossTenants('see whether there is an account yet', (db) => db.account.count());
   if (accounts > 0) return '';
   const { apiKeys } = await app.get(AccountsService).create({ name: 'Demo', slug: 'demo', ownerEmail: 'demo@example.com' });
-  const caller = (await app.get(Authenticator).authenticate({ scheme: 'key', value: apiKeys.live.key }, undefined)) as ApiKeyPrincipal;
+  const caller = (await app.get(Authenticator).authenticate({ scheme: 'key', value: apiKeys.live.key }, {})) as ApiKeyPrincipal;
   const product = await app.get(ProductsService).create(caller.tenant, { name: 'Demo Editor', code: 'demo-editor', keyPrefix: 'DEMO' });
   const policy = await app
     .get(PoliciesService)

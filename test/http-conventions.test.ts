@@ -321,6 +321,7 @@ describe('HTTP conventions', () => {
         const answered = await visit(server.url, access);
         expect([access, answered.headers['access-control-allow-origin']]).toEqual([access, '*']);
         expect(answered.headers['access-control-expose-headers']).toContain('X-Request-Id');
+        expect(answered.headers['access-control-expose-headers']).toContain('Idempotent-Replayed');
         for (const { headers } of [asked, answered]) expect(headers['access-control-allow-credentials']).toBeUndefined();
       }
     });

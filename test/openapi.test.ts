@@ -53,6 +53,8 @@ interface Operation {
 
 /** What anyone may call; everything else needs a credential. */
 const PUBLIC = ['GET /', 'GET /health/live', 'GET /health/ready', 'POST /api/v1/licenses/validate-key'];
+/** What ignores idempotency keys. */
+const FRESH = ['POST /api/v1/licenses/validate-key', 'POST /api/v1/machines/{id}/heartbeat'];
 /** Served as a page, for people. */
 const NOT_IN_THE_DOCUMENT = ['GET /docs/errors'];
 
@@ -128,6 +130,7 @@ describe('the OpenAPI document', () => {
         public: [],
         platform: ['platform'],
         license: ['license'],
+        userKey: ['userKey'],
         apiKey: ['apiKey', 'apiKeyHeader', ...(access.kind === 'apiKey' && access.orLicense ? ['license'] : [])],
       }[access.kind];
       expect([nameOf(operation), schemes]).toEqual([nameOf(operation), expected]);
@@ -155,7 +158,7 @@ describe('the OpenAPI document', () => {
         '400',
         ...(takesCredential ? ['401', '403'] : []),
         ...(operation.path.includes('{') ? ['404'] : []),
-        ...(operation.requestBody === undefined ? [] : ['413', '415']),
+        ...(['POST', 'PUT', 'PATCH'].includes(operation.method) ? ['413', '415'] : []),
         '500',
         '503',
       ];
@@ -177,6 +180,36 @@ describe('the OpenAPI document', () => {
     }
   });
 
+  it('says of every request with a body, and of every one that could have one, how it may be malformed', () => {
+    for (const operation of operations.filter(({ method }) => ['POST', 'PUT', 'PATCH'].includes(method))) {
+      const examples = operation.responses['400']?.content?.['application/json']?.examples ?? {};
+      expect([nameOf(operation), Object.keys(examples)]).toEqual([nameOf(operation), expect.arrayContaining(['MALFORMED_JSON'])]);
+    }
+  });
+
+  it('offers an idempotency key on every POST but those whose answers must be fresh, and says what comes of it', () => {
+    for (const operation of operations) {
+      const offers = operation.method === 'POST' && !FRESH.includes(nameOf(operation));
+      const parameter = operation.parameters.find(({ name }) => name === 'Idempotency-Key');
+      expect([nameOf(operation), parameter?.in, parameter?.schema]).toEqual([
+        nameOf(operation),
+        ...(offers ? ['header', { type: 'string', minLength: 1, maxLength: 255 }] : [undefined, undefined]),
+      ]);
+      const hasCode = (status: string, code: string): boolean =>
+        code in (operation.responses[status]?.content?.['application/json']?.examples ?? {});
+      expect([nameOf(operation), hasCode('409', 'IDEMPOTENCY_IN_PROGRESS'), hasCode('422', 'IDEMPOTENCY_KEY_REUSED')]).toEqual([
+        nameOf(operation),
+        offers,
+        offers,
+      ]);
+      const replayed = Object.entries(operation.responses).filter(([, { headers = {} }]) => 'Idempotent-Replayed' in headers);
+      for (const [status] of replayed)
+        expect([nameOf(operation), status]).toEqual([nameOf(operation), expect.stringMatching(/^(2|40[0349]|422)/)]);
+      expect([nameOf(operation), replayed.length > 0]).toEqual([nameOf(operation), offers]);
+      expect(Object.keys(operation)).not.toContain('x-latchkey-fresh');
+    }
+  });
+
   it('describes every field and parameter, with an example', () => {
     const missing: string[] = [];
     for (const [name, { properties = {} }] of Object.entries(document.components.schemas)) {
@@ -190,7 +223,7 @@ describe('the OpenAPI document', () => {
       }
     }
     for (const operation of operations) {
-      for (const parameter of operation.parameters.filter((candidate) => candidate.in === 'query')) {
+      for (const parameter of operation.parameters.filter((candidate) => candidate.in !== 'path')) {
         if (parameter.description === undefined) missing.push(`${nameOf(operation)} ${parameter.name}: description`);
       }
       const inPath = [...operation.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);

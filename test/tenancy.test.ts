@@ -603,7 +603,7 @@ describe('tenancy', () => {
       for (const text of ['UPDATE vendor_user SET created_at = created_at', 'DELETE FROM vendor_user']) {
         expect((await asTenant(text)).refusal).toMatch(/^42501 permission denied/);
       }
-      for (const settings of [{}, { 'app.account_id': '' }]) {
+      for (const settings of <Record<string, string>[]>[{}, { 'app.account_id': '' }]) {
         for (const table of ['membership', 'user_key', 'vendor_user']) {
           expect((await asRole('latchkey_tenant', settings, `SELECT count(*) FROM ${table}`)).rows).toEqual([{ count: '0' }]);
         }
@@ -739,6 +739,9 @@ const allowedAcrossTenants: Record<string, string> = {
   'auth/authenticator.ts: FIND_API_KEY': 'whose key is this: the tenant is what is asked for',
   'auth/authenticator.ts: FIND_LICENSE': 'whose license key is this: the tenant is what is asked for',
   'cli/session.ts: FIND_ENVIRONMENT': 'from the account that the operator names to its environment',
+  'core/idempotency.ts: claim an idempotency key': 'kept answers belong to credentials; the digest has whose it is, and which environment',
+  'core/idempotency.ts: keep the first answer to an idempotency key': 'the same; sealed, and found by that digest alone',
+  'core/idempotency.worker.ts: delete expired idempotency keys': 'of everyone, by nothing but their age',
   'demo.ts: see whether there is an account yet': 'a demo account is made only in an empty installation',
   'licenses/last-validated.worker.ts: keep lastValidatedAt of licenses': 'times of many licenses in one statement; can write nothing else',
   'licenses/validation.service.ts: FIND_VALIDATION_FACTS': 'validate-key: the key itself says whose license it is',

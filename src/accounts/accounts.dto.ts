@@ -1,6 +1,6 @@
 import { PartialType, PickType } from '@nestjs/swagger';
 import { CreatedApiKeyView } from '../api-keys/api-keys.dto.js';
-import { Choice, Email, Id, MetadataField, Nested, Text, Timestamp } from '../core/fields.js';
+import { Choice, Email, Flag, Id, MetadataField, Nested, Text, Timestamp } from '../core/fields.js';
 import { PageQuery } from '../core/page.js';
 import type { Metadata } from '../domain/metadata.js';
 import type { Account, Prisma } from '../generated/prisma/client.js';
@@ -31,7 +31,10 @@ export class CreateAccountBody {
 
 export class UpdateAccountBody extends PartialType(PickType(CreateAccountBody, ['name', 'slug', 'ownerEmail', 'metadata']), {
   skipNullProperties: false,
-}) {}
+}) {
+  @Flag({ help: 'Whether an API key that a secret scanner reports is revoked at once.', optional: true, example: true })
+  revokeLeakedKeys?: boolean;
+}
 
 export class AccountView {
   @Id({ help: 'UUID v7.' })
@@ -51,6 +54,9 @@ export class AccountView {
 
   @Timestamp({ help: 'Since when its keys are refused; null = not suspended.', nullable: true, example: null })
   suspendedAt!: Date | null;
+
+  @Flag({ help: 'Whether an API key that a secret scanner reports is revoked at once.', example: false })
+  revokeLeakedKeys!: boolean;
 
   @MetadataField()
   metadata!: Metadata;
@@ -94,6 +100,7 @@ export function toAccountView(account: Account): AccountView {
     ownerEmail: account.ownerEmail,
     status: account.suspendedAt === null ? 'active' : 'suspended',
     suspendedAt: account.suspendedAt,
+    revokeLeakedKeys: account.revokeLeakedKeys,
     metadata: account.metadata as Metadata,
     createdAt: account.createdAt,
     updatedAt: account.updatedAt,
@@ -101,5 +108,6 @@ export function toAccountView(account: Account): AccountView {
 }
 
 export function toAccountChanges(body: UpdateAccountBody): Prisma.AccountUpdateInput {
-  return { name: body.name, slug: body.slug, ownerEmail: body.ownerEmail, metadata: body.metadata };
+  const { name, slug, ownerEmail, metadata, revokeLeakedKeys } = body;
+  return { name, slug, ownerEmail, metadata, revokeLeakedKeys };
 }

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { newApiKey, toCreatedApiKeyView } from '../api-keys/api-keys.dto.js';
+import { CredentialCache } from '../auth/credential-cache.js';
 import { recordChange } from '../core/audit.js';
 import { Clock } from '../core/clock.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
@@ -25,6 +26,7 @@ export class AccountsService {
     private readonly database: Database,
     private readonly masterKey: MasterKey,
     private readonly clock: Clock,
+    private readonly credentials: CredentialCache,
   ) {}
 
   /** An account, its two environments, and one full-access key for each: all or nothing. 409 for a taken slug. */
@@ -88,8 +90,8 @@ export class AccountsService {
     return this.setSuspended(id, 'account.reinstated', null);
   }
 
-  private setSuspended(id: string, action: string, suspendedAt: Date | null): Promise<AccountView> {
-    return this.database.acrossTenants('suspend or reinstate an account', async (db) => {
+  private async setSuspended(id: string, action: string, suspendedAt: Date | null): Promise<AccountView> {
+    const view = await this.database.acrossTenants('suspend or reinstate an account', async (db) => {
       const before = toAccountView(await lock(db, id));
       if ((before.suspendedAt === null) === (suspendedAt === null))
         throw new LatchkeyError('CONFLICT', `The account is ${before.status} already.`, { status: before.status });
@@ -97,6 +99,8 @@ export class AccountsService {
       await recordAcross(db, action, { before, after });
       return after;
     });
+    this.credentials.clear();
+    return view;
   }
 }
 

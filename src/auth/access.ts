@@ -10,6 +10,7 @@ export type Access =
   | { kind: 'public'; crossOrigin: boolean }
   | { kind: 'platform'; orOpenSignup: boolean }
   | { kind: 'apiKey'; scopes: readonly Scope[]; orLicense: boolean; fullAccess?: true }
+  | { kind: 'userKey' }
   | { kind: 'license' };
 
 export const ACCESS = 'latchkey:access';
@@ -28,6 +29,9 @@ export const AnyApiKey = (): MethodDecorator => declare({ kind: 'apiKey', scopes
 
 /** An API key without restriction: for what is above every scope. */
 export const FullAccessOnly = (): MethodDecorator => declare({ kind: 'apiKey', scopes: [], orLicense: false, fullAccess: true });
+
+/** A user key, for what is about the user and in none of their accounts. */
+export const UserKeyOnly = (): MethodDecorator => declare({ kind: 'userKey' });
 
 /** A license key, for its own license. */
 export const LicenseOnly = (): MethodDecorator => declare({ kind: 'license' });
@@ -55,6 +59,8 @@ function describe(access: Access): MethodDecorator[] {
       return [ApiSecurity('platform')];
     case 'license':
       return [ApiSecurity('license')];
+    case 'userKey':
+      return [ApiSecurity('userKey')];
     case 'apiKey': {
       const scopes = [...access.scopes];
       const license = access.orLicense ? [ApiSecurity('license')] : [];

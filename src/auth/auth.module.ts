@@ -1,8 +1,14 @@
 import { Global, Module } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
 import { AccessGuard } from './access.guard.js';
+import { AccessTokens } from './access-tokens.js';
 import { Authenticator } from './authenticator.js';
+import { CredentialCache } from './credential-cache.js';
+import { KeyUseWorker } from './key-use.worker.js';
+import { LicenseKeys } from './license-keys.js';
+
+const parts = [AccessTokens, Authenticator, CredentialCache, KeyUseWorker, LicenseKeys];
 
 @Global()
-@Module({ providers: [Authenticator, { provide: APP_GUARD, useClass: AccessGuard }], exports: [Authenticator] })
+@Module({ providers: [...parts, { provide: APP_GUARD, useClass: AccessGuard }], exports: parts })
 export class AuthModule {}

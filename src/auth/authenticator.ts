@@ -1,50 +1,41 @@
-import { timingSafeEqual, createHash } from 'node:crypto';
+import { createHash, timingSafeEqual } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { Clock } from '../core/clock.js';
 import { Config } from '../core/config.js';
-import { Database } from '../core/database.js';
+import { Database, type Tenant } from '../core/database.js';
 import { MasterKey } from '../core/master-key.js';
-import { parseApiKey, type EnvironmentName } from '../domain/api-key.js';
-import { LatchkeyError } from '../domain/errors.js';
-import { type ParsedLicenseKey, parseLicenseKey } from '../domain/license-key.js';
+import { currentRequest, type RequestContext } from '../core/request-context.js';
+import { addressIsAllowed } from '../domain/addresses.js';
+import { type EnvironmentName, parseApiKey, SHOWN_PREFIX_LENGTH } from '../domain/api-key.js';
+import { invalid, LatchkeyError } from '../domain/errors.js';
+import { flairsOf } from '../domain/flairs.js';
+import { roles } from '../domain/roles.js';
+import { type AccessClaims, AccessTokens } from './access-tokens.js';
+import { CredentialCache } from './credential-cache.js';
 import type { Credential } from './credentials.js';
-import type { Principal } from './principal.js';
+import {
+  type ApiKeyFacts,
+  FIND_API_KEY,
+  FIND_API_KEY_OF_TOKEN,
+  FIND_LICENSE,
+  FIND_USER_KEY,
+  FIND_USER_KEY_OF_TOKEN,
+  type TenantColumns,
+  type UserKeyFacts,
+} from './credentials.query.js';
+import { KeyUseWorker } from './key-use.worker.js';
+import { LicenseKeys } from './license-keys.js';
+import type { Principal, UserKeyPrincipal } from './principal.js';
 
-/** By the digest, which only the key's holder can make; one read, prepared. */
-const FIND_API_KEY = {
-  name: 'find_api_key',
-  text: `
-    SELECT api_key.id, api_key.scopes, api_key.expires_at AS "expiresAt", api_key.revoked_at AS "revokedAt",
-           environment.id AS "environmentId", environment.name AS environment,
-           account.id AS "accountId", account.suspended_at AS "accountSuspendedAt"
-      FROM api_key
-      JOIN environment ON environment.id = api_key.environment_id
-      JOIN account ON account.id = environment.account_id
-     WHERE api_key.digest = $1`,
-};
-
-const FIND_LICENSE = {
-  name: 'find_license_by_key',
-  text: `
-    SELECT license.id, environment.id AS "environmentId", environment.name AS environment, environment.account_id AS "accountId"
-      FROM license
-      JOIN environment ON environment.id = license.environment_id
-     WHERE license.key_digest = $1 AND license.deleted_at IS NULL`,
-};
-
-const FIND_ACCOUNT = {
-  name: 'find_account',
-  text: 'SELECT id FROM account WHERE id = $1 OR slug = $2',
-};
-
-interface TenantColumns {
-  id: string;
-  environmentId: string;
-  environment: EnvironmentName;
-  accountId: string;
+/** What a request says beside its credential: X-Account-Id (an id or slug) and X-Environment. */
+export interface TenantHints {
+  account?: string;
+  environment?: string;
 }
 
-/** Turns a credential into who is calling. Every way to fail looks the same from outside. */
+const SEGMENT = 'segment';
+
+/** Turns a credential into who is calling. Every way in which there is no such credential looks the same from outside. */
 @Injectable()
 export class Authenticator {
   constructor(
@@ -52,67 +43,122 @@ export class Authenticator {
     private readonly masterKey: MasterKey,
     private readonly clock: Clock,
     private readonly config: Config,
+    private readonly cache: CredentialCache,
+    private readonly tokens: AccessTokens,
+    private readonly licenseKeys: LicenseKeys,
+    private readonly keyUse: KeyUseWorker,
   ) {}
 
   /**
-   * `accountHint` is X-Account-Id: needed beside a vendor-chosen license key, checked beside any license key.
-   * @throws 401 AUTH_FAILED, API_KEY_EXPIRED, API_KEY_REVOKED; 403 ACCOUNT_SUSPENDED
+   * Who calls, in which tenant. The hints choose among a user's accounts, find a vendor-chosen license key, and must not
+   * contradict any other credential.
+   * @throws 401 AUTH_FAILED, API_KEY_EXPIRED, API_KEY_REVOKED, TOKEN_EXPIRED; 403 ACCOUNT_SUSPENDED, IP_NOT_ALLOWED; 400 when
+   *   a user with several accounts names none
    */
-  authenticate(credential: Credential | null, accountHint: string | undefined): Promise<Principal> {
-    if (credential === null) return Promise.resolve({ kind: 'anonymous' });
-    return credential.scheme === 'license' ? this.license(credential.value, accountHint) : this.key(credential.value);
+  async authenticate(credential: Credential | null, hints: TenantHints): Promise<Principal> {
+    const caller = await this.identify(credential, hints);
+    return caller.kind === 'userKey' ? this.userIn(caller, hints) : caller;
   }
 
-  /**
-   * What to look a license key up by, and the account that it must then belong to (null = any); `account` is an id or
-   * slug. Null for a key that cannot exist, which is known before anything is asked of the database.
-   */
-  async findBy(typed: string, account: string | undefined): Promise<{ digest: Uint8Array<ArrayBuffer>; accountId: string | null } | null> {
-    const parsed = parseLicenseKey(typed, this.masterKey.licenseKeyTagSecret);
-    if (parsed.origin === 'generated' && parsed.body === null) return null;
-    const accountId = account === undefined ? null : await this.accountId(account);
-    if (account !== undefined && accountId === null) return null;
-    const digest = this.digestOf(parsed, typed, accountId);
-    return digest === null ? null : { digest, accountId };
+  /** Who calls, without asking in which of a user's accounts. */
+  async identify(credential: Credential | null, hints: TenantHints): Promise<Principal> {
+    if (credential === null) return { kind: 'anonymous' };
+    if (credential.scheme === 'license') return this.license(credential.value, hints);
+    if (this.isPlatformToken(credential.value)) return attribute({ actor: { type: 'platform', id: null } }, { kind: 'platform' });
+    if (this.tokens.isToken(credential.value)) return this.token(credential.value, hints);
+    const kind = parseApiKey(credential.value);
+    attribute({ keyPrefix: credential.value.startsWith('lk_') ? credential.value.slice(0, SHOWN_PREFIX_LENGTH) : null }, null);
+    if (kind === null) throw failed();
+    const digest = this.masterKey.digestApiKey(credential.value);
+    const name = Buffer.from(digest).toString('base64');
+    if (kind === 'user') {
+      const load = () => this.database.lookup<UserKeyFacts>(FIND_USER_KEY, [digest]);
+      return this.userKey(await this.cache.read(name, async () => (await load())[0] ?? null), null);
+    }
+    const load = () => this.database.lookup<ApiKeyFacts>(FIND_API_KEY, [digest]);
+    return this.apiKey(await this.cache.read(name, async () => (await load())[0] ?? null), null, hints);
   }
 
-  /** The digest by which a license key is stored; null for a made-up one, or a vendor's own without its account's id. */
-  licenseKeyDigest(typed: string, accountId: string | null): Uint8Array<ArrayBuffer> | null {
-    return this.digestOf(parseLicenseKey(typed, this.masterKey.licenseKeyTagSecret), typed, accountId);
+  private async token(text: string, hints: TenantHints): Promise<Principal> {
+    const claims = await this.tokens.verify(text, this.clock.now());
+    const { kind, id } = claims.key;
+    if (kind === 'apiKey') {
+      const load = () => this.database.lookup<ApiKeyFacts>(FIND_API_KEY_OF_TOKEN, [id]);
+      return this.apiKey(await this.cache.read(id, async () => (await load())[0] ?? null), claims, hints);
+    }
+    const load = () => this.database.lookup<UserKeyFacts>(FIND_USER_KEY_OF_TOKEN, [id]);
+    return this.userKey(await this.cache.read(id, async () => (await load())[0] ?? null), claims);
   }
 
-  /** The account that an id or slug names, or null. */
-  async accountId(idOrSlug: string): Promise<string | null> {
-    const id = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(idOrSlug) ? idOrSlug : null;
-    const [account] = await this.database.lookup<{ id: string }>(FIND_ACCOUNT, [id, idOrSlug.toLowerCase()]);
-    return account?.id ?? null;
+  private apiKey(key: ApiKeyFacts | null, token: AccessClaims | null, hints: TenantHints): Principal {
+    if (key === null) throw failed();
+    const { id, scopes, rateLimitPerMinute, allowedIps, endsAt } = key;
+    const flairs = flairsOf(key.name);
+    const segmentId = flairs.includes(SEGMENT) ? key.lineageId : null;
+    const tenant = { ...tenantOf(key), segmentId };
+    attribute({ actor: { type: 'api_key', id }, environmentId: tenant.environmentId, segmentId, keyPrefix: key.prefix }, null);
+    this.requireLiving(key);
+    if (key.accountSuspendedAt !== null) throw suspended();
+    this.requireAddress(allowedIps);
+    if (
+      ![undefined, key.accountId, key.accountSlug].includes(hints.account?.toLowerCase()) ||
+      contradicts(hints.environment, key.environment)
+    )
+      throw new LatchkeyError('AUTH_FAILED', 'The key belongs to another account or environment than the request names.');
+    this.noteUse('apiKey', key);
+    const held = narrowed(scopes, token);
+    return { kind: 'apiKey', tenant, id, scopes: held, grant: { scopes: held, rateLimitPerMinute, allowedIps, endsAt, flairs }, token };
   }
 
-  private digestOf(parsed: ParsedLicenseKey, typed: string, accountId: string | null): Uint8Array<ArrayBuffer> | null {
-    if (parsed.origin === 'generated') return parsed.body === null ? null : this.masterKey.digestGeneratedKey(parsed.body);
-    return accountId === null ? null : this.masterKey.digestVendorKey(accountId, typed);
+  private userKey(key: UserKeyFacts | null, token: AccessClaims | null): UserKeyPrincipal {
+    if (key === null) throw failed();
+    attribute({ actor: { type: 'user', id: key.userId }, keyPrefix: key.prefix }, null);
+    this.requireLiving(key);
+    const accounts = (key.accounts ?? []).filter(({ id }) => token?.accountId === null || token === null || token.accountId === id);
+    this.noteUse('userKey', key);
+    return { kind: 'userKey', id: key.userId, keyId: key.id, accounts, endsAt: key.endsAt, token };
   }
 
-  private async key(value: string): Promise<Principal> {
-    if (this.isPlatformToken(value)) return { kind: 'platform' };
-    if (parseApiKey(value) === null) throw failed();
-    const [key] = await this.database.lookup<
-      TenantColumns & { scopes: string[]; expiresAt: Date | null; revokedAt: Date | null; accountSuspendedAt: Date | null }
-    >(FIND_API_KEY, [this.masterKey.digestApiKey(value)]);
-    if (key === undefined) throw failed();
-    if (key.revokedAt !== null) throw new LatchkeyError('API_KEY_REVOKED', 'This API key was revoked.');
-    if (key.expiresAt !== null && key.expiresAt <= this.clock.now())
-      throw new LatchkeyError('API_KEY_EXPIRED', 'This API key has expired.');
-    if (key.accountSuspendedAt !== null) throw new LatchkeyError('ACCOUNT_SUSPENDED', 'The account is suspended.');
-    const grant = { scopes: key.scopes, rateLimitPerMinute: null, allowedIps: [], endsAt: key.expiresAt, flairs: [] };
-    return { kind: 'apiKey', tenant: tenantOf(key), id: key.id, scopes: key.scopes, grant, token: null };
+  /** A user in the account that the request names, or in their only one. */
+  private userIn(user: UserKeyPrincipal, hints: TenantHints): Principal {
+    const { id, keyId, accounts, endsAt, token } = user;
+    const named = hints.account?.toLowerCase();
+    if (named === undefined && accounts.length > 1)
+      throw invalid([{ path: 'X-Account-Id', message: 'is required: this user has several accounts' }]);
+    const account = named === undefined ? accounts[0] : accounts.find((one) => one.id === named || one.slug === named);
+    if (account === undefined) throw failed();
+    const environment = environmentOf(hints.environment);
+    const tenant = { accountId: account.id, environmentId: account.environments[environment], environment, segmentId: null };
+    attribute({ environmentId: tenant.environmentId }, null);
+    if (account.isSuspended) throw suspended();
+    const scopes = narrowed([...roles[account.role]], token);
+    const grant = { scopes, rateLimitPerMinute: null, allowedIps: [], endsAt, flairs: [] };
+    return { kind: 'user', tenant, id, keyId, scopes, grant, role: account.role, token };
   }
 
-  private async license(value: string, accountHint: string | undefined): Promise<Principal> {
-    const wanted = await this.findBy(value, accountHint);
-    const [license] = wanted === null ? [] : await this.database.lookup<TenantColumns>(FIND_LICENSE, [wanted.digest]);
-    if (license === undefined || (wanted?.accountId ?? license.accountId) !== license.accountId) throw failed();
+  private async license(value: string, { account, environment }: TenantHints): Promise<Principal> {
+    const wanted = await this.licenseKeys.findBy(value, account);
+    if (wanted === null) throw failed();
+    const load = () => this.database.lookup<TenantColumns & { id: string }>(FIND_LICENSE, [wanted.digest]);
+    const license = await this.cache.read(Buffer.from(wanted.digest).toString('base64'), async () => (await load())[0] ?? null);
+    if (license === null || (wanted.accountId ?? license.accountId) !== license.accountId) throw failed();
+    attribute({ actor: { type: 'license', id: license.id }, environmentId: license.environmentId }, null);
+    if (contradicts(environment, license.environment)) throw failed();
     return { kind: 'license', tenant: tenantOf(license), licenseId: license.id };
+  }
+
+  private requireLiving({ revokedAt, endsAt }: { revokedAt: Date | null; endsAt: Date | null }): void {
+    if (revokedAt !== null) throw new LatchkeyError('API_KEY_REVOKED', 'This API key was revoked.');
+    if (endsAt !== null && endsAt <= this.clock.now()) throw new LatchkeyError('API_KEY_EXPIRED', 'This API key has expired.');
+  }
+
+  private requireAddress(allowedIps: string[]): void {
+    if (!addressIsAllowed(allowedIps, currentRequest()?.ip ?? null))
+      throw new LatchkeyError('IP_NOT_ALLOWED', 'This API key may not be used from this address.');
+  }
+
+  private noteUse(kind: 'apiKey' | 'userKey', { id, lastUsedAt }: { id: string; lastUsedAt: Date | null }): void {
+    this.keyUse.note(kind, id, currentRequest()?.ip ?? null, lastUsedAt, this.clock.now());
   }
 
   /** Digests are compared, so that neither content nor length shows in the time it takes. */
@@ -122,12 +168,43 @@ export class Authenticator {
   }
 }
 
-function tenantOf({ accountId, environmentId, environment }: TenantColumns) {
+/**
+ * What a token may do of what its key may do now.
+ * @throws 401 when that is nothing: an empty list would mean everything
+ */
+function narrowed(held: string[], token: AccessClaims | null): string[] {
+  if (token?.scopes == null) return held;
+  const left = held.length === 0 ? token.scopes : token.scopes.filter((scope) => held.includes(scope));
+  if (left.length === 0) throw new LatchkeyError('AUTH_FAILED', 'The key of this token lost all that the token was made for.');
+  return left;
+}
+
+function environmentOf(named: string | undefined): EnvironmentName {
+  const environment = named?.toLowerCase() ?? 'live';
+  if (environment !== 'live' && environment !== 'test') throw invalid([{ path: 'X-Environment', message: 'must be live or test' }]);
+  return environment;
+}
+
+function contradicts(named: string | undefined, actual: EnvironmentName): boolean {
+  return named !== undefined && named.toLowerCase() !== actual;
+}
+
+/** Says who it is as soon as that is known: a refusal is evidence too. */
+function attribute<T>(known: Partial<RequestContext>, result: T): T {
+  Object.assign(currentRequest() ?? {}, known);
+  return result;
+}
+
+function tenantOf({ accountId, environmentId, environment }: TenantColumns): Tenant {
   return { accountId, environmentId, environment, segmentId: null };
 }
 
 function failed(): LatchkeyError {
   return new LatchkeyError('AUTH_FAILED', 'The credential is malformed or unknown.');
+}
+
+function suspended(): LatchkeyError {
+  return new LatchkeyError('ACCOUNT_SUSPENDED', 'The account is suspended.');
 }
 
 function sha256(text: string): Buffer {

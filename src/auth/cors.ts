@@ -3,7 +3,7 @@ import type { RequestHandler } from 'express';
 import { isCrossOrigin } from './access.js';
 import type { Route } from './routes.js';
 
-const SHOWN_HEADERS = ['X-Request-Id', 'Location', 'Retry-After'];
+const SHOWN_HEADERS = ['X-Request-Id', 'Location', 'Retry-After', 'Idempotent-Replayed'];
 const PREFLIGHT_MAX_AGE_SECONDS = 600;
 
 /**

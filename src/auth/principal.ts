@@ -2,6 +2,8 @@ import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { Request } from 'express';
 import type { Tenant } from '../core/database.js';
 import { currentRequest } from '../core/request-context.js';
+import type { AccessClaims } from './access-tokens.js';
+import type { UserKeyAccount } from './credentials.query.js';
 import type { Grant } from '../domain/grant.js';
 import type { MemberRole } from '../domain/roles.js';
 
@@ -21,7 +23,7 @@ export interface ApiKeyPrincipal {
   /** What it may pass on to other keys. */
   grant: Grant;
   /** Set when the credential is a short-lived token. */
-  token: TokenFacts | null;
+  token: AccessClaims | null;
 }
 
 /** A user in one of their accounts. */
@@ -36,30 +38,20 @@ export interface UserPrincipal {
   scopes: string[];
   grant: Grant;
   role: MemberRole;
-  token: TokenFacts | null;
+  token: AccessClaims | null;
 }
 
-/** A user key that names no account yet: for routes that are about the user. */
+/** A user in none of their accounts yet: for routes that are about the user. */
 export interface UserKeyPrincipal {
   kind: 'userKey';
   /** Of the user. */
   id: string;
   keyId: string;
-  memberships: UserAccount[];
-}
-
-/** An account that a user key opens. */
-export interface UserAccount {
-  id: string;
-  name: string;
-  slug: string;
-  role: MemberRole;
-}
-
-/** A short-lived token in use. */
-export interface TokenFacts {
-  id: string;
-  expiresAt: Date;
+  /** Those that the key opens, each with its environments. */
+  accounts: UserKeyAccount[];
+  /** When the key ends; null = never. */
+  endsAt: Date | null;
+  token: AccessClaims | null;
 }
 
 /** A license, with nothing but its own key. */

@@ -1,6 +1,6 @@
 import { CreateAccountBody } from '../accounts/accounts.dto.js';
 import { AccountsService } from '../accounts/accounts.service.js';
-import { Authenticator } from '../auth/authenticator.js';
+import { LicenseKeys } from '../auth/license-keys.js';
 import { notFound } from '../domain/errors.js';
 import { bodyOf } from './input.js';
 import { type Outcome, table, time } from './output.js';
@@ -36,7 +36,7 @@ export async function listAccounts(): Promise<Outcome> {
 /** `accounts suspend` and `accounts reinstate`; `account` is a slug or id. */
 export async function setAccountState(action: 'suspend' | 'reinstate', account: string): Promise<Outcome> {
   const changed = await inSession(async (session) => {
-    const id = await session.get(Authenticator).accountId(account);
+    const id = await session.get(LicenseKeys).accountId(account);
     if (id === null) throw notFound('account');
     return session.get(AccountsService)[action](id);
   });

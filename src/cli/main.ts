@@ -1,7 +1,7 @@
 import { Command, CommanderError, Help, Option } from 'commander';
 import { VERSION } from '../core/version.js';
 import type { CreateAccountOptions } from './accounts.js';
-import type { CreateKeyOptions, TenantOptions } from './keys.js';
+import type { AuditKeysOptions, CreateKeyOptions, RotateKeyOptions, TenantOptions } from './keys.js';
 import type { ValidateOptions } from './licenses.js';
 import { type Outcome, print, USAGE } from './output.js';
 import type { AccountOptions, AddUserOptions, CreateUserKeyOptions, UserOptions } from './users.js';
@@ -24,7 +24,7 @@ function createProgram(): Command {
     .exitOverride();
   addAccounts(program.command('accounts').description('vendors: create, list, suspend and reinstate'));
   addUsers(program.command('users').description('people of a vendor: list, add and remove; and their keys'));
-  addKeys(program.command('keys').description('API keys: create, list and revoke'));
+  addKeys(program.command('keys').description('API keys: create, list, rotate, revoke and audit'));
   addLicenses(program.command('licenses').description('licenses: validate'));
   addDatabase(program.command('db').description('the database: migrate and status'));
   return program;
@@ -67,7 +67,7 @@ function addUserKeys(keys: Command): void {
   userCommand(keys, 'create', 'create a key of a user and print it, once')
     .requiredOption('--name <name>', 'what the key is for')
     .option('--expires-at <time>', 'when the key ends, like 2027-01-15T10:30:00Z; absent = never')
-    .addOption(new Option('--quiet', 'print the key and nothing else').conflicts('json'))
+    .addOption(quiet())
     .action(perform(async (options: CreateUserKeyOptions) => (await import('./users.js')).createUserKey(options)));
   userCommand(keys, 'list', "list a user's keys, newest first, revoked ones too").action(
     perform(async (options: UserOptions) => (await import('./users.js')).listUserKeys(options)),
@@ -83,14 +83,25 @@ function addKeys(keys: Command): void {
     .option('--scopes <list>', 'comma list of what the key may do; absent = full access', commaList)
     .addOption(new Option('--preset <preset>', 'shorthand for scopes: full, read-only, webhooks or validation').conflicts('scopes'))
     .option('--expires-at <time>', 'when the key ends, like 2027-01-15T10:30:00Z; absent = never')
-    .addOption(new Option('--quiet', 'print the key and nothing else').conflicts('json'))
+    .option('--allowed-ips <list>', 'comma list of addresses and CIDR ranges that it may be used from; absent = anywhere', commaList)
+    .option('--rate-limit <number>', "requests a minute; absent = the installation's default")
+    .option('--service <name>', 'make it a service account of this name')
+    .addOption(quiet())
     .action(perform(async (options: CreateKeyOptions) => (await import('./keys.js')).createKey(options)));
   tenantCommand(keys, 'list', "list an environment's API keys, newest first, revoked ones too").action(
     perform(async (options: TenantOptions) => (await import('./keys.js')).listKeys(options)),
   );
+  tenantCommand(keys, 'rotate', 'replace an API key by one with the same grants, and print that, once')
+    .argument('<id>', 'id of the key, as `keys list` shows it')
+    .option('--overlap-seconds <number>', 'for how long the old key keeps working: 0 to 2592000; absent = 86400, a day')
+    .addOption(quiet())
+    .action(perform(async (id: string, options: RotateKeyOptions) => (await import('./keys.js')).rotateKey(id, options)));
   tenantCommand(keys, 'revoke', 'revoke an API key, at once and for good')
     .argument('<id>', 'id of the key, as `keys list` shows it')
     .action(perform(async (id: string, options: TenantOptions) => (await import('./keys.js')).revokeKey(id, options)));
+  accountCommand(keys, 'audit', 'list every API key that works, with what to act on')
+    .addOption(new Option('--environment <environment>', 'one of its environments; absent = both').choices(['live', 'test']))
+    .action(perform(async (options: AuditKeysOptions) => (await import('./keys.js')).auditKeys(options)));
 }
 
 function addLicenses(licenses: Command): void {
@@ -127,6 +138,10 @@ function tenantCommand(group: Command, name: string, description: string): Comma
   return accountCommand(group, name, description).addOption(
     new Option('--environment <environment>', 'which of its environments').choices(['live', 'test']).makeOptionMandatory(),
   );
+}
+
+function quiet(): Option {
+  return new Option('--quiet', 'print the key and nothing else').conflicts('json');
 }
 
 /** Empty items stay, and are refused as scopes: `--scopes "$UNSET"` must not become full access. */

@@ -4,11 +4,12 @@ import { NestFactory } from '@nestjs/core';
 import { pino, type Logger } from 'pino';
 import { AppModule } from '../app.module.js';
 import type { VendorPrincipal } from '../auth/principal.js';
-import { Authenticator } from '../auth/authenticator.js';
+import { LicenseKeys } from '../auth/license-keys.js';
 import { Clock } from '../core/clock.js';
 import { Database } from '../core/database.js';
 import { prepareDatabase } from '../core/migrate.js';
 import type { Page, PageQuery } from '../core/page.js';
+import { onBehalfOf, type RequestContext } from '../core/request-context.js';
 import type { EnvironmentName } from '../domain/api-key.js';
 import { notFound } from '../domain/errors.js';
 import { tidy, withDatabase } from './database.js';
@@ -16,6 +17,17 @@ import { tidy, withDatabase } from './database.js';
 const FIND_ENVIRONMENT = {
   name: 'find_environment',
   text: 'SELECT id FROM environment WHERE account_id = $1 AND name = $2',
+};
+
+/** How the audit log names whoever runs the command line. */
+const operator: RequestContext = {
+  requestId: null,
+  ip: null,
+  actor: { type: 'operator', id: null },
+  environmentId: null,
+  segmentId: null,
+  keyPrefix: null,
+  response: null,
 };
 
 /** Stands where the id of an API key would: no key has it. */
@@ -35,7 +47,7 @@ export class Session {
    * @throws 404 for an account that does not exist
    */
   async caller(account: string, environment: EnvironmentName): Promise<VendorPrincipal> {
-    const accountId = await this.app.get(Authenticator).accountId(account);
+    const accountId = await this.app.get(LicenseKeys).accountId(account);
     if (accountId === null) throw notFound('account');
     const [found] = await this.app.get(Database).lookup<{ id: string }>(FIND_ENVIRONMENT, [accountId, environment]);
     if (found === undefined) throw notFound('environment');
@@ -53,7 +65,7 @@ export function inSession<T>(work: (session: Session) => Promise<T>): Promise<T>
     const core = { config, database, masterKey, logger: stderrLogger(config.logLevel), clock: new Clock() };
     try {
       const app = await NestFactory.createApplicationContext(AppModule.with(core), { logger: false, abortOnError: false });
-      return await work(new Session(app)).finally(() => tidy(app.close()));
+      return await onBehalfOf(operator, () => work(new Session(app))).finally(() => tidy(app.close()));
     } finally {
       await tidy(database.close());
     }

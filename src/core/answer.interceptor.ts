@@ -9,11 +9,15 @@ import { Page } from './page.js';
 
 const CREATED: number = HttpStatus.CREATED;
 
-/** An answer whose status depends on what happened: an activation that was there already is 200, a new one 201. */
+/**
+ * An answer whose status depends on what happened: an activation that was there already is 200, a new one 201. `location`
+ * says where a new thing is that is not below the path that it was posted to.
+ */
 export class Answer<View> {
   constructor(
     readonly status: HttpStatus,
     readonly view: View,
+    readonly location?: string,
   ) {}
 }
 
@@ -27,7 +31,10 @@ export class AnswerInterceptor implements NestInterceptor {
     if (isBare(context.getHandler())) return next.handle();
     return next.handle().pipe(
       map((result: unknown) => {
-        if (result instanceof Answer) response.status(result.status);
+        if (result instanceof Answer) {
+          response.status(result.status);
+          if (result.location !== undefined) response.setHeader('Location', result.location);
+        }
         const view: unknown = result instanceof Answer ? result.view : result;
         if (view instanceof Page)
           return { data: view.items, pagination: { nextCursor: view.nextCursor, hasMore: view.nextCursor !== null } };

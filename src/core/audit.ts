@@ -6,7 +6,8 @@ import { currentRequest } from './request-context.js';
 export interface Change {
   /** `<resource>.<what happened>`, like `license.suspended`. */
   action: string;
-  resource: { type: string; id: string };
+  /** `segmentId` is the resource's: what others do to it is of its segment too. By default that of the work. */
+  resource: { type: string; id: string; segmentId?: string | null };
   /** The view before; absent for what was not there. Never with a secret: views for the log are made without. */
   before?: object;
   /** The view after; absent for what is gone. */
@@ -38,6 +39,7 @@ export async function recordChange(db: Db, { action, resource, before, after, en
       before: before === undefined ? undefined : changed.before,
       after: after === undefined ? undefined : changed.after,
       ...(environmentId === undefined ? {} : { environmentId }),
+      ...(resource.segmentId === undefined ? {} : { segmentId: resource.segmentId }),
     },
   });
 }

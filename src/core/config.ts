@@ -107,6 +107,7 @@ export class Config {
   readonly seedDemo!: boolean;
   readonly trustedProxies!: string[];
   readonly corsOrigins!: string[];
+  readonly limitManagementPerMinute!: number;
   readonly logLevel!: string;
   /** Names of variables that are set but have no effect yet. */
   readonly unused!: string[];
@@ -158,6 +159,7 @@ export function loadConfig(given: Environment, file: Environment = {}): Config {
     seedDemo: values.SEED_DEMO as boolean,
     trustedProxies: values.TRUSTED_PROXIES as string[],
     corsOrigins: values.CORS_ORIGINS as string[],
+    limitManagementPerMinute: values.LIMIT_MANAGEMENT_PER_MINUTE as number,
     logLevel: values.LOG_LEVEL as string,
     unused: Object.entries<Setting>(settings)
       .filter(([name, setting]) => setting.unused === true && (environment[name] ?? '') !== '' && environment[name] !== setting.initial)

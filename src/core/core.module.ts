@@ -6,6 +6,8 @@ import { Clock } from './clock.js';
 import { Config } from './config.js';
 import { Database } from './database.js';
 import { ErrorFilter } from './error.filter.js';
+import { IdempotencyInterceptor } from './idempotency.js';
+import { IdempotencyWorker } from './idempotency.worker.js';
 import { LOGGER } from './logger.js';
 import { MasterKey } from './master-key.js';
 import { Readiness } from './readiness.js';
@@ -36,7 +38,10 @@ export class CoreModule {
       module: CoreModule,
       providers: [
         ...parts,
+        IdempotencyWorker,
         { provide: APP_PIPE, useClass: RequestValidationPipe },
+        // The outermost first: it keeps answers as they leave.
+        { provide: APP_INTERCEPTOR, useClass: IdempotencyInterceptor },
         { provide: APP_INTERCEPTOR, useClass: AnswerInterceptor },
         { provide: APP_FILTER, useValue: new ErrorFilter(logger) },
       ],

@@ -1,8 +1,10 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { PrismaPg } from '@prisma/adapter-pg';
 import pg from 'pg';
 import { parseIntoClientConfig } from 'pg-connection-string';
 import type { EnvironmentName } from '../domain/api-key.js';
 import { PrismaClient, type Prisma } from '../generated/prisma/client.js';
+import { SharedTransaction } from './shared-transaction.js';
 
 /** A database that Latchkey must not run on; the message says what to do. */
 export class DatabaseNotUsable extends Error {}
@@ -45,6 +47,7 @@ const LOOKUP_SHARE = 0.5;
 export class Database {
   private readonly client: PrismaClient;
   private readonly lookups: pg.Pool;
+  private readonly shared = new AsyncLocalStorage<SharedTransaction>();
 
   constructor(databaseUrl: string, poolSize: number) {
     const lookupSize = Math.max(1, Math.floor(poolSize * LOOKUP_SHARE));
@@ -58,7 +61,7 @@ export class Database {
 
   /** One unit of work, one transaction, on the rows of one tenant. */
   within<T>(tenant: Tenant, work: (db: Db) => Promise<T>): Promise<T> {
-    return this.client.$transaction(async (db) => {
+    return this.unit(async (db) => {
       await db.$executeRaw`
         SELECT set_config('role', ${TENANT_ROLE}, true), set_config('app.environment_id', ${tenant.environmentId}, true),
                set_config('app.account_id', ${tenant.accountId}, true), set_config('app.segment_id', ${tenant.segmentId ?? ''}, true)`;
@@ -71,9 +74,27 @@ export class Database {
    * it writes name their environment themselves.
    */
   acrossTenants<T>(reason: string, work: (db: Db) => Promise<T>): Promise<T> {
-    return this.client.$transaction(async (db) => {
-      await db.$executeRaw`SELECT set_config('role', ${SYSTEM_ROLE}, true), set_config('app.reason', ${reason}, true)`;
+    return this.unit(async (db) => {
+      // In a shared transaction the settings of the unit before are still there, and columns default to them.
+      await db.$executeRaw`
+        SELECT set_config('role', ${SYSTEM_ROLE}, true), set_config('app.reason', ${reason}, true),
+               set_config('app.environment_id', '', true), set_config('app.account_id', '', true), set_config('app.segment_id', '', true)`;
       return work(db);
+    });
+  }
+
+  /**
+   * Every unit of work that `work` leads to, in one transaction: when this resolves all of them are kept, when it rejects
+   * none is. Units take turns; each still says whose data it may touch.
+   */
+  inOneTransaction<T>(work: () => Promise<T>): Promise<T> {
+    return this.client.$transaction(async (db) => {
+      const transaction = new SharedTransaction(db);
+      try {
+        return await this.shared.run(transaction, work);
+      } finally {
+        await transaction.close();
+      }
     });
   }
 
@@ -107,6 +128,11 @@ export class Database {
   /** After everything that might still want to save. */
   async close(): Promise<void> {
     await Promise.all([this.client.$disconnect(), this.lookups.end()]);
+  }
+
+  private unit<T>(work: (db: Db) => Promise<T>): Promise<T> {
+    const transaction = this.shared.getStore();
+    return transaction?.isOpen === true ? transaction.join(work) : this.client.$transaction(work);
   }
 }
 

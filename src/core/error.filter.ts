@@ -7,6 +7,9 @@ import { fromDatabase } from './database-errors.js';
 
 const RETRY_AFTER_SECONDS = 5;
 
+/** What a path adds to the body of its errors, over the fields that every error has: set as `response.locals.errorShape`. */
+export type AnswerShape = (error: LatchkeyError) => object;
+
 /** The one place where an error becomes an answer (contract: http.md, "Errors"). */
 @Catch()
 export class ErrorFilter implements ExceptionFilter {
@@ -27,10 +30,18 @@ export class ErrorFilter implements ExceptionFilter {
     if (error.status === 401)
       response.setHeader('WWW-Authenticate', 'Bearer realm="latchkey", ApiKey realm="latchkey", License realm="latchkey"');
     if (error.status === 503) response.setHeader('Retry-After', RETRY_AFTER_SECONDS);
-    response.status(error.status);
-    if (wantsProblem(request)) response.type('application/problem+json').send(JSON.stringify(toProblem(error, request)));
-    else response.json(toBody(error, request));
+    const { contentType, body } = toErrorAnswer(error, request);
+    response.status(error.status).type(contentType).send(body);
   }
+}
+
+/** What the client of this request reads when it fails like this. */
+export function toErrorAnswer(thrown: unknown, request: Request): { status: number; contentType: string; body: string } {
+  const error = toLatchkeyError(thrown);
+  const [contentType, body] = wantsProblem(request)
+    ? ['application/problem+json', toProblem(error, request)]
+    : ['application/json', toBody(error, request)];
+  return { status: error.status, contentType, body: JSON.stringify(body) };
 }
 
 /** Null when it is none of ours, the framework's or the database's: a fault, whose message no caller may see. */
@@ -53,6 +64,7 @@ function toBody(error: LatchkeyError, request: Request): object {
     message: error.message,
     requestId: request.id,
     ...(error.details === undefined ? {} : { details: error.details }),
+    ...(request.res?.locals.errorShape as AnswerShape | undefined)?.(error),
   };
 }
 

@@ -24,6 +24,7 @@ import {
   isISO8601,
   registerDecorator,
 } from 'class-validator';
+import { rangeIssue } from '../domain/addresses.js';
 import { metadataProblem } from '../domain/metadata.js';
 import { isVersion, isVersionRange } from '../domain/versions.js';
 
@@ -94,6 +95,23 @@ export function TextList(options: TextOptions & { minItems?: number; maxItems: n
     { type: 'array', items: { type: 'string', minLength: min, maxLength: max, pattern: pattern?.source }, ...listSchema(options) },
     checks,
   );
+}
+
+/** Longer than any address with a length; and never handed on to what reads addresses. */
+const MAX_RANGE_LENGTH = 64;
+
+/** A list of CIDR ranges and plain addresses. */
+export function AddressRanges(options: FieldOptions & { maxItems: number }): PropertyDecorator {
+  const validate = (value: unknown): boolean => typeof value === 'string' && value.length <= MAX_RANGE_LENGTH && rangeIssue(value) === null;
+  const check = ValidateBy(
+    { name: 'isAddressRange', validator: { validate, defaultMessage: () => `each ${rangeIssue('') ?? ''}` } },
+    { each: true },
+  );
+  const items = { type: 'string', minLength: 1, maxLength: MAX_RANGE_LENGTH };
+  return field({ example: ['203.0.113.0/24', '2001:db8::/32'], ...options }, { type: 'array', items, ...listSchema(options) }, [
+    ...listChecks(options),
+    check,
+  ]);
 }
 
 export function Email(options: FieldOptions): PropertyDecorator {

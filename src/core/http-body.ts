@@ -4,8 +4,12 @@ import { LatchkeyError } from '../domain/errors.js';
 
 const BODY_LIMIT = '256kb';
 
-/** JSON bodies (contract: http.md, "Base"): the right type, the right size, real UTF-8; anything else is its own 4xx. */
-export function jsonBody(): RequestHandler {
+/**
+ * JSON bodies (contract: http.md, "Base"): the right type, the right size, real UTF-8; anything else is its own 4xx.
+ * `formsAt` is the one path that takes forms too.
+ */
+export function jsonBody({ formsAt }: { formsAt: string }): RequestHandler {
+  const parseForm = express.urlencoded({ limit: BODY_LIMIT, extended: false });
   const parse = express.json({
     limit: BODY_LIMIT,
     type: 'application/json',
@@ -16,13 +20,18 @@ export function jsonBody(): RequestHandler {
     },
   });
   return (request: Request, response: Response, next: NextFunction) => {
+    const settle = (error?: unknown): void => {
+      next(error === undefined ? undefined : toLatchkeyError(error));
+    };
+    if (request.path === formsAt && request.is('application/x-www-form-urlencoded') !== false) {
+      parseForm(request, response, settle);
+      return;
+    }
     if (hasBody(request) && request.is('application/json') === false) {
       next(new LatchkeyError('UNSUPPORTED_MEDIA_TYPE', 'Bodies are sent as Content-Type: application/json.'));
       return;
     }
-    parse(request, response, (error?: unknown) => {
-      next(error === undefined ? undefined : toLatchkeyError(error));
-    });
+    parse(request, response, settle);
   };
 }
 

@@ -3,6 +3,8 @@ import {
   createDecipheriv,
   createHash,
   createHmac,
+  createPrivateKey,
+  createPublicKey,
   createSecretKey,
   hkdfSync,
   type KeyObject,
@@ -20,8 +22,11 @@ export class MasterKey {
   readonly id: string;
   /** For `generateLicenseKey` and `parseLicenseKey`. */
   readonly licenseKeyTagSecret: KeyObject;
+  /** Signs access tokens; derived, so that every instance has it and none has to store it. */
+  readonly accessTokenKey: { id: string; privateKey: KeyObject; publicKey: KeyObject };
   private readonly apiKeyPepper: KeyObject;
   private readonly licenseKeyPepper: KeyObject;
+  private readonly idempotencyPepper: KeyObject;
   private readonly sealingKey: Buffer;
 
   constructor(master: Buffer) {
@@ -31,7 +36,9 @@ export class MasterKey {
     this.licenseKeyTagSecret = createSecretKey(derive('license key tag'));
     this.apiKeyPepper = createSecretKey(derive('api key pepper'));
     this.licenseKeyPepper = createSecretKey(derive('license key pepper'));
+    this.idempotencyPepper = createSecretKey(derive('idempotency pepper'));
     this.sealingKey = derive('sealing');
+    this.accessTokenKey = signingKey(derive('access token signing'));
   }
 
   digestApiKey(key: string): Uint8Array<ArrayBuffer> {
@@ -46,6 +53,16 @@ export class MasterKey {
   /** The account's id is part of the digest: the same key of another vendor is another digest. */
   digestVendorKey(accountId: string, key: string): Uint8Array<ArrayBuffer> {
     return hmac(this.licenseKeyPepper, `vendor:${accountId}:${key}`);
+  }
+
+  /** What a kept answer is found by: credential, method, path and the caller's key. */
+  digestIdempotencyKey(use: string): Uint8Array<ArrayBuffer> {
+    return hmac(this.idempotencyPepper, `key:${use}`);
+  }
+
+  /** What must be the same again: query and body. Keyed, because bodies may hold what can be guessed. */
+  digestIdempotentRequest(request: string): Uint8Array<ArrayBuffer> {
+    return hmac(this.idempotencyPepper, `request:${request}`);
   }
 
   /** AES-256-GCM: 12 bytes nonce, 16 bytes tag, cipher text. `context` binds it to its row and is needed to open it. */
@@ -63,6 +80,19 @@ export class MasterKey {
     decipher.setAuthTag(bytes.subarray(12, 28));
     return Buffer.concat([decipher.update(bytes.subarray(28)), decipher.final()]).toString('utf8');
   }
+}
+
+/** What stands before the 32 bytes of an Ed25519 private key in PKCS #8 (RFC 8410, section 7). */
+const ED25519_PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
+
+function signingKey(seed: Buffer): MasterKey['accessTokenKey'] {
+  const privateKey = createPrivateKey({ key: Buffer.concat([ED25519_PKCS8_PREFIX, seed]), format: 'der', type: 'pkcs8' });
+  const publicKey = createPublicKey(privateKey);
+  const id = createHash('sha256')
+    .update(publicKey.export({ format: 'der', type: 'spki' }))
+    .digest('hex')
+    .slice(0, 16);
+  return { id, privateKey, publicKey };
 }
 
 /** The embedded set-up's own key: made once in the data directory, readable by its owner only. */

@@ -10,6 +10,7 @@ import {
 } from '@nestjs/swagger';
 import { STATUS_CODES } from 'node:http';
 import { errorCodes, type ErrorCode } from '../domain/errors.js';
+import { IDEMPOTENCY_HEADER, MAX_IDEMPOTENCY_KEY_LENGTH } from '../domain/idempotency.js';
 import { scopes } from '../domain/scopes.js';
 
 /** What routes say about their answers, and the OpenAPI 3.1 document that is made of it. */
@@ -17,7 +18,9 @@ import { scopes } from '../domain/scopes.js';
 type View = new (...args: never[]) => object;
 
 const BARE = 'latchkey:bare';
+const FRESH = 'latchkey:fresh';
 const FAILS_EXTENSION = 'x-latchkey-fails';
+const FRESH_EXTENSION = 'x-latchkey-fresh';
 
 /** 200 with one thing in the envelope. */
 export const AnswersOne = (view: View, description = 'The resource.'): MethodDecorator => answers(200, view, description);
@@ -28,6 +31,18 @@ export const AnswersCreated = (view: View, description = 'The new resource; `Loc
 
 /** Beside 201: 200 with what was there already. */
 export const AnswersExisting = (view: View): MethodDecorator => described(200, view, 'It was there already; nothing changed.');
+
+/** 200 with all of something that there are only a few of. */
+export const AnswersList = (view: View, description: string): MethodDecorator =>
+  applyDecorators(
+    HttpCode(200),
+    ApiExtraModels(view),
+    ApiResponse({
+      status: 200,
+      description,
+      schema: { type: 'object', required: ['data'], properties: { data: { type: 'array', items: { $ref: getSchemaPath(view) } } } },
+    }),
+  );
 
 /** 200 with a page of things. */
 export const AnswersPage = (view: View): MethodDecorator =>
@@ -67,6 +82,13 @@ export function isBare(handler: object): boolean {
   return Reflect.getMetadata(BARE, handler) === true;
 }
 
+/** A POST that says how things are now: it ignores `Idempotency-Key`. */
+export const Fresh = (): MethodDecorator => applyDecorators(SetMetadata(FRESH, true), ApiExtension(FRESH_EXTENSION, true));
+
+export function isFresh(handler: object): boolean {
+  return Reflect.getMetadata(FRESH, handler) === true;
+}
+
 /** The route's own refusals, besides those that every route has. */
 export const Fails = (...codes: ErrorCode[]): MethodDecorator => ApiExtension(FAILS_EXTENSION, codes);
 
@@ -88,10 +110,11 @@ function described(status: 200 | 201, view: View, description: string): MethodDe
 
 interface Operation {
   security?: Record<string, string[]>[];
-  parameters?: { in: string; name: string }[];
+  parameters?: { in: string; name: string; [more: string]: unknown }[];
   requestBody?: object;
   responses: Record<string, object>;
   [FAILS_EXTENSION]?: ErrorCode[];
+  [FRESH_EXTENSION]?: true;
 }
 
 /** The whole document: what the decorators say, and what holds for every route. */
@@ -104,7 +127,11 @@ export function createOpenApi(app: INestApplication, version: string): OpenAPIOb
     .setLicense('MIT', '')
     .addServer('/')
     .addBearerAuth(
-      { type: 'http', description: 'An API key, `lk_live_…` or `lk_test_…`. `Authorization: ApiKey <key>` is equal.' },
+      {
+        type: 'http',
+        description:
+          'An API key, `lk_live_…` or `lk_test_…`; a user key, `lk_user_…`; or a short-lived token of either. `Authorization: ApiKey <key>` is equal. A user with several accounts names one with `X-Account-Id` (id or slug), and the environment with `X-Environment` (`live`, which is the default, or `test`).',
+      },
       'apiKey',
     )
     .addApiKey({ type: 'apiKey', in: 'header', name: 'X-API-Key', description: 'An API key in a header of its own.' }, 'apiKeyHeader')
@@ -117,6 +144,7 @@ export function createOpenApi(app: INestApplication, version: string): OpenAPIOb
       },
       'license',
     )
+    .addBearerAuth({ type: 'http', description: 'A user key, `lk_user_…`, or a token of one.' }, 'userKey')
     .addBearerAuth({ type: 'http', description: "The operator's platform token." }, 'platform');
   for (const [name, description] of Object.entries(tags)) builder.addTag(name, description);
   const document = SwaggerModule.createDocument(app, builder.build(), {
@@ -127,8 +155,9 @@ export function createOpenApi(app: INestApplication, version: string): OpenAPIOb
     requireEveryFieldOfViews(...(schema as [string, { properties?: object; required?: string[] }]));
   describeChanges(document.components.schemas ?? {});
   for (const path of Object.values(document.paths)) {
-    for (const operation of Object.values(path as Record<string, Operation>)) {
-      addErrors(operation);
+    for (const [method, operation] of Object.entries(path as Record<string, Operation>)) {
+      addErrors(method, operation);
+      if (method === 'post') addIdempotency(operation);
       // `metadata[key]=value`
       for (const parameter of operation.parameters ?? []) {
         if (parameter.in === 'query' && parameter.name === 'metadata') Object.assign(parameter, { style: 'deepObject', explode: true });
@@ -151,6 +180,7 @@ ${Object.entries(scopes)
 
 const tags = {
   Validation: 'May this copy run?',
+  Authentication: 'Short-lived tokens, scopes, and what a user key opens.',
   Accounts: 'Vendors, each with a live and a test environment.',
   Users: 'People who work for the vendor, each with a role, and their own keys.',
   'API keys': 'Credentials of dashboards and back offices.',
@@ -214,7 +244,7 @@ function describeChanges(schemas: Record<string, object>): void {
 }
 
 /** The refusals that follow from what a route takes, and its own. */
-function addErrors(operation: Operation): void {
+function addErrors(method: string, operation: Operation): void {
   const needsCredential = (operation.security ?? []).length > 0;
   const codes = new Set<ErrorCode>(operation[FAILS_EXTENSION] ?? []);
   const add = (when: boolean, ...more: ErrorCode[]): void => {
@@ -223,12 +253,55 @@ function addErrors(operation: Operation): void {
   // Also where no input is taken: what nobody reads is refused.
   add(true, 'VALIDATION_ERROR');
   add(operation.parameters?.some((parameter) => parameter.name === 'cursor') === true, 'INVALID_CURSOR');
-  add(operation.requestBody !== undefined, 'MALFORMED_JSON', 'PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE');
-  add(needsCredential, 'AUTH_FAILED', 'API_KEY_EXPIRED', 'API_KEY_REVOKED', 'INSUFFICIENT_SCOPE', 'ACCOUNT_SUSPENDED');
+  // Also where no body is taken: it is read before the route is known.
+  add(['post', 'put', 'patch'].includes(method), 'MALFORMED_JSON', 'PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE');
+  add(
+    needsCredential,
+    'AUTH_FAILED',
+    'API_KEY_EXPIRED',
+    'API_KEY_REVOKED',
+    'TOKEN_EXPIRED',
+    'INSUFFICIENT_SCOPE',
+    'IP_NOT_ALLOWED',
+    'ACCOUNT_SUSPENDED',
+  );
   add(operation.parameters?.some((parameter) => parameter.in === 'path') === true, 'NOT_FOUND');
   add(true, 'INTERNAL_ERROR', 'UNAVAILABLE');
   Reflect.deleteProperty(operation, FAILS_EXTENSION);
   for (const code of codes) addError(operation.responses, code);
+}
+
+/** Refusals that come before a key is looked at, or settle nothing: these are never replayed. */
+const NEVER_REPLAYED = new Set(['401', '413', '415', '429', '500', '503']);
+
+/** What `Idempotency-Key` adds to a POST; nothing to one whose answers must be fresh. */
+function addIdempotency(operation: Operation): void {
+  const isFresh = operation[FRESH_EXTENSION] === true;
+  Reflect.deleteProperty(operation, FRESH_EXTENSION);
+  if (isFresh) return;
+  operation.parameters = [
+    ...(operation.parameters ?? []),
+    {
+      in: 'header',
+      name: IDEMPOTENCY_HEADER,
+      required: false,
+      description:
+        'Makes the request safe to repeat: within 24 hours the same credential, path, key and body get the first answer again, and nothing is done twice. A new one for each new request, a UUID for example.',
+      schema: { type: 'string', minLength: 1, maxLength: MAX_IDEMPOTENCY_KEY_LENGTH },
+      example: '0198c5f6-7c1e-7a60-9d9b-0f4a3c1b2d3e',
+    },
+  ];
+  for (const code of ['IDEMPOTENCY_IN_PROGRESS', 'IDEMPOTENCY_KEY_REUSED'] as const) addError(operation.responses, code);
+  for (const [status, response] of Object.entries(operation.responses as Record<string, { headers?: object }>)) {
+    if (NEVER_REPLAYED.has(status)) continue;
+    response.headers = {
+      ...response.headers,
+      'Idempotent-Replayed': {
+        description: '`true` when this is the answer that the key got before.',
+        schema: { type: 'string', enum: ['true'] },
+      },
+    };
+  }
 }
 
 function addError(responses: Record<string, object>, code: ErrorCode): void {

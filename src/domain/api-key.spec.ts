@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { SHOWN_PREFIX_LENGTH, SHOWN_SUFFIX_LENGTH, generateApiKey, maskApiKey, parseApiKey } from './api-key.js';
+import { SHOWN_PREFIX_LENGTH, SHOWN_SUFFIX_LENGTH, apiKeyStatus, generateApiKey, maskApiKey, parseApiKey } from './api-key.js';
 
 const BASE62 = [...'0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'];
 const environments = fc.constantFrom('live' as const, 'test' as const);
@@ -88,5 +88,26 @@ describe('an API key', () => {
   it('is shown by its first twelve and last four characters', () => {
     const shown = maskApiKey(key.slice(0, SHOWN_PREFIX_LENGTH), key.slice(-SHOWN_SUFFIX_LENGTH));
     expect(shown).toBe(`lk_live_Aa0z…${key.slice(42)}`);
+  });
+});
+
+describe('the status of an API key', () => {
+  const now = new Date('2026-06-01T00:00:00Z');
+  const past = new Date('2026-05-31T23:59:59.999Z');
+  const future = new Date('2026-06-01T00:00:00.001Z');
+  it.each<[string, { expiresAt?: Date; retiresAt?: Date; revokedAt?: Date }]>([
+    ['active', {}],
+    ['active', { expiresAt: future }],
+    ['expired', { expiresAt: now }],
+    ['expiring', { retiresAt: future }],
+    ['expiring', { retiresAt: future, expiresAt: future }],
+    ['expired', { retiresAt: future, expiresAt: past }],
+    ['expired', { retiresAt: now }],
+    ['expired', { retiresAt: past, expiresAt: future }],
+    ['revoked', { revokedAt: past }],
+    ['revoked', { revokedAt: past, expiresAt: past, retiresAt: past }],
+    ['revoked', { revokedAt: now, retiresAt: future }],
+  ])('is %s with %j', (status, times) => {
+    expect(apiKeyStatus({ expiresAt: null, retiresAt: null, revokedAt: null, ...times }, now)).toBe(status);
   });
 });

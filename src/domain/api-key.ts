@@ -34,6 +34,18 @@ export function parseApiKey(text: string): KeyKind | null {
   return checkSum(body) === text.slice(-CHECK_SUM_LENGTH) ? (match[1] as KeyKind) : null;
 }
 
+export const apiKeyStatuses = ['active', 'expiring', 'expired', 'revoked'] as const;
+
+/** `expiring`: rotated out, and in the overlap in which it still works. */
+export type ApiKeyStatus = (typeof apiKeyStatuses)[number];
+
+/** What an API key is at `now` (contract: auth.md, "API keys": status). */
+export function apiKeyStatus(key: { expiresAt: Date | null; retiresAt: Date | null; revokedAt: Date | null }, now: Date): ApiKeyStatus {
+  if (key.revokedAt !== null) return 'revoked';
+  if ([key.expiresAt, key.retiresAt].some((end) => end !== null && end <= now)) return 'expired';
+  return key.retiresAt === null ? 'active' : 'expiring';
+}
+
 /** `lk_live_a1b2…9xyz` */
 export function maskApiKey(prefix: string, suffix: string): string {
   return `${prefix}…${suffix}`;

@@ -16,3 +16,19 @@ export function entitlementsInForce(inherited: readonly string[], own: readonly 
   }
   return [...byCode.values()].sort((a, b) => (a.code < b.code ? -1 : 1));
 }
+
+/** An entitlement of a policy, or one of a license's own with its terms. */
+export type Attachment = Pick<Entitlement, 'code'> & Partial<Entitlement>;
+
+/** What came and what went between two states. One with other terms went and came: attaching again sets it anew. */
+export function attachmentChanges(
+  before: readonly Attachment[],
+  after: readonly Attachment[],
+): { detached: Attachment[]; attached: Attachment[] } {
+  const lacks = (others: readonly Attachment[]) => (one: Attachment) => !others.some((other) => isSame(one, other));
+  return { detached: before.filter(lacks(after)), attached: after.filter(lacks(before)) };
+}
+
+function isSame(a: Attachment, b: Attachment): boolean {
+  return a.code === b.code && a.quantity === b.quantity && a.expiresAt?.getTime() === b.expiresAt?.getTime();
+}

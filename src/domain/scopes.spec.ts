@@ -4,7 +4,7 @@ import {
   effectiveScopes,
   isFullAccess,
   missingScopes,
-  requireGrantable,
+  requireGrantableScopes,
   requireScopes,
   scopePresets,
   type Scope,
@@ -81,13 +81,18 @@ describe('giving on', () => {
       wanted: [],
       missing: contractScopes.filter((scope) => scope !== 'audit:read') as Scope[],
     },
-    // Even the holder of every scope by name is not a full-access key, but gives away no more than it holds today.
-    { what: 'every scope by name may give everything', granted: contractScopes, wanted: [], missing: [] },
+    { what: 'every scope by name may give every scope by name', granted: contractScopes, wanted: contractScopes as Scope[], missing: [] },
   ])('$what', ({ granted, wanted, missing }) => {
     const give = () => {
-      requireGrantable(granted, wanted);
+      requireGrantableScopes(granted, wanted);
     };
     if (missing.length === 0) expect(give).not.toThrow();
     else expect(give).toThrow(refusal(...missing));
+  });
+
+  it('of full access is not for the holder of every scope by name: it opens what is above every scope', () => {
+    expect(() => {
+      requireGrantableScopes(contractScopes, []);
+    }).toThrow(expect.objectContaining({ code: 'INSUFFICIENT_SCOPE', details: { requiredScopes: [], field: 'scopes' } }));
   });
 });

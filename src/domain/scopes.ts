@@ -59,7 +59,7 @@ export function requireScopes(granted: readonly string[], required: readonly Sco
   if (missing.length > 0) throw insufficientScope(missing);
 }
 
-export function insufficientScope(missing: readonly Scope[]): LatchkeyError {
+export function insufficientScope(missing: readonly string[]): LatchkeyError {
   const names = missing.join(', ');
   return new LatchkeyError('INSUFFICIENT_SCOPE', `This credential lacks the ${missing.length === 1 ? 'scope' : 'scopes'} ${names}.`, {
     requiredScopes: missing,
@@ -67,11 +67,14 @@ export function insufficientScope(missing: readonly Scope[]): LatchkeyError {
 }
 
 /**
- * A key can never give away what it does not hold: neither by creating a key nor by editing one.
+ * A key can never give away what it does not hold: neither by creating a key nor by editing one. Full access is more than
+ * every scope, so only full access may give it.
  * @throws 403 INSUFFICIENT_SCOPE
  */
-export function requireGrantable(granted: readonly string[], wanted: readonly Scope[]): void {
+export function requireGrantableScopes(granted: readonly string[], wanted: readonly string[]): void {
   if (isFullAccess(granted)) return;
-  // An empty wish is a wish for everything.
-  requireScopes(granted, wanted.length === 0 ? allScopes : wanted);
+  const missing = wanted.length === 0 ? missingScopes(granted, allScopes) : wanted.filter((scope) => !granted.includes(scope));
+  if (missing.length > 0) throw insufficientScope(missing);
+  if (wanted.length === 0)
+    throw new LatchkeyError('INSUFFICIENT_SCOPE', 'Only full access can grant full access.', { requiredScopes: [], field: 'scopes' });
 }

@@ -1,4 +1,6 @@
+import { type Change, recordChange } from '../core/audit.js';
 import type { Db } from '../core/database.js';
+import { type Attachment, attachmentChanges } from '../domain/entitlements.js';
 import { notFound } from '../domain/errors.js';
 
 /**
@@ -15,4 +17,16 @@ export async function entitlementIds(db: Db, codes: readonly string[], field: st
     if (id === undefined) throw notFound('entitlement', `${field}[${String(index)}]`);
     return id;
   });
+}
+
+/** An entry in the audit log for each entitlement that a policy or license, the resource, has got or lost. */
+export async function recordAttachments(
+  db: Db,
+  resource: Change['resource'],
+  before: readonly Attachment[],
+  after: readonly Attachment[],
+): Promise<void> {
+  const { detached, attached } = attachmentChanges(before, after);
+  for (const attachment of detached) await recordChange(db, { action: 'entitlement.detached', resource, before: attachment });
+  for (const attachment of attached) await recordChange(db, { action: 'entitlement.attached', resource, after: attachment });
 }

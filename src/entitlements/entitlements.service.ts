@@ -1,8 +1,10 @@
 import { Injectable } from '@nestjs/common';
+import { recordChange } from '../core/audit.js';
 import { Clock } from '../core/clock.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
 import { containsAnyCase } from '../core/like.js';
 import { type Page, paginate } from '../core/page.js';
+import { hold, ofSegment } from '../core/segment.js';
 import { notFound } from '../domain/errors.js';
 import type { Entitlement, Prisma } from '../generated/prisma/client.js';
 import {
@@ -24,12 +26,15 @@ export class EntitlementsService {
   create(tenant: Tenant, body: CreateEntitlementBody): Promise<EntitlementView> {
     const { code, name, description, metadata } = body;
     return this.database.within(tenant, async (db) => {
-      return toEntitlementView(await db.entitlement.create({ data: { code, name, description, metadata } }), tenant.environment);
+      const row = await db.entitlement.create({ data: { code, name, description, metadata } });
+      const after = toEntitlementView(row, tenant.environment);
+      await recordChange(db, { action: 'entitlement.created', resource: { type: 'entitlement', id: row.id }, after });
+      return after;
     });
   }
 
   list(tenant: Tenant, query: EntitlementsQuery): Promise<Page<EntitlementView>> {
-    const where: Prisma.EntitlementWhereInput = { deletedAt: null, code: query.code };
+    const where: Prisma.EntitlementWhereInput = { deletedAt: null, code: query.code, ...ofSegment(tenant) };
     if (query.q !== undefined) where.OR = [{ name: containsAnyCase(query.q) }, { code: containsAnyCase(query.q) }];
     return this.database.within(tenant, (db) =>
       paginate(
@@ -42,33 +47,39 @@ export class EntitlementsService {
   }
 
   get(tenant: Tenant, id: string): Promise<EntitlementView> {
-    return this.database.within(tenant, async (db) => toEntitlementView(await load(db, id), tenant.environment));
+    return this.database.within(tenant, async (db) => toEntitlementView(await load(db, tenant, id), tenant.environment));
   }
 
   update(tenant: Tenant, id: string, body: UpdateEntitlementBody): Promise<EntitlementView> {
     const { code, name, description, metadata } = body;
     return this.database.within(tenant, async (db) => {
-      await load(db, id);
-      return toEntitlementView(
-        await db.entitlement.update({ where: { id }, data: { code, name, description, metadata } }),
-        tenant.environment,
-      );
+      const resource = await hold(db, tenant, 'entitlement', id);
+      const before = toEntitlementView(await load(db, tenant, id), tenant.environment);
+      const saved = await db.entitlement.update({ where: { id }, data: { code, name, description, metadata } });
+      const after = toEntitlementView(saved, tenant.environment);
+      await recordChange(db, { action: 'entitlement.updated', resource, before, after });
+      return after;
     });
   }
 
-  /** Detached from every policy and license that has it. */
+  /** Detached from every policy and license that has it, whoever made those. */
   remove(tenant: Tenant, id: string): Promise<void> {
     return this.database.within(tenant, async (db) => {
-      const { count } = await db.entitlement.updateMany({ where: { id, deletedAt: null }, data: { deletedAt: this.clock.now() } });
-      if (count === 0) throw notFound('entitlement');
+      const [row] = await db.entitlement.updateManyAndReturn({
+        where: { id, deletedAt: null, ...ofSegment(tenant) },
+        data: { deletedAt: this.clock.now() },
+      });
+      if (row === undefined) throw notFound('entitlement');
       await db.policyEntitlement.deleteMany({ where: { entitlementId: id } });
       await db.licenseEntitlement.deleteMany({ where: { entitlementId: id } });
+      const resource = { type: 'entitlement', id, segmentId: row.segmentId };
+      await recordChange(db, { action: 'entitlement.deleted', resource, before: toEntitlementView(row, tenant.environment) });
     });
   }
 }
 
-async function load(db: Db, id: string): Promise<Entitlement> {
-  const row = await db.entitlement.findFirst({ where: { id, deletedAt: null } });
+async function load(db: Db, tenant: Tenant, id: string): Promise<Entitlement> {
+  const row = await db.entitlement.findFirst({ where: { id, deletedAt: null, ...ofSegment(tenant) } });
   if (row === null) throw notFound('entitlement');
   return row;
 }

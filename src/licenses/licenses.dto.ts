@@ -4,7 +4,7 @@ import { PageQuery } from '../core/page.js';
 import { ResourceView, resourceFields } from '../core/resource.js';
 import { EntitlementCodes } from '../entitlements/entitlements.dto.js';
 import type { EnvironmentName } from '../domain/api-key.js';
-import { entitlementsInForce } from '../domain/entitlements.js';
+import { type Entitlement, entitlementsInForce } from '../domain/entitlements.js';
 import { licenseStatus, licenseStatuses, type LicenseStatus } from '../domain/license-state.js';
 import type { Metadata } from '../domain/metadata.js';
 import { nextCheckInAt } from '../domain/validation.js';
@@ -305,7 +305,6 @@ export type LicenseRow = License & {
 
 export function toLicenseView(row: LicenseRow, environment: EnvironmentName, key: string | null, now: Date): LicenseView {
   const inherited = row.policy.entitlements.map(({ entitlement }) => entitlement.code);
-  const own = row.entitlements.map(({ entitlement, expiresAt, quantity }) => ({ code: entitlement.code, expiresAt, quantity }));
   return {
     ...resourceFields(row, environment),
     productId: row.productId,
@@ -327,13 +326,27 @@ export function toLicenseView(row: LicenseRow, environment: EnvironmentName, key
     testClockId: row.testClockId,
     usesCount: row.usesCount,
     machineCount: row.machineCount,
-    entitlements: entitlementsInForce(inherited, own, now),
+    entitlements: entitlementsInForce(inherited, ownEntitlements(row), now),
     lastValidatedAt: row.lastValidatedAt,
     lastCheckInAt: row.lastCheckInAt,
     nextCheckInAt: nextCheckInAt(row, row.policy),
     firstValidatedAt: row.firstValidatedAt,
     firstActivatedAt: row.firstActivatedAt,
   };
+}
+
+/** Those attached to the license itself. */
+export function ownEntitlements(row: LicenseRow): Entitlement[] {
+  return row.entitlements.map(({ entitlement, expiresAt, quantity }) => ({ code: entitlement.code, expiresAt, quantity }));
+}
+
+/**
+ * What the audit log keeps of a license: the view without the key, and what stands behind it – a banned license that is
+ * suspended too looks the same, and so does one whose clock no longer waits.
+ */
+export function toLicenseEntry(row: LicenseRow, environment: EnvironmentName, now: Date): object {
+  const { suspendedAt, bannedAt, revokedAt, termAnchorAt, clockPending } = row;
+  return { ...toLicenseView(row, environment, null, now), suspendedAt, bannedAt, revokedAt, termAnchorAt, clockPending };
 }
 
 /** The columns that a body sets directly; absent fields stay. */

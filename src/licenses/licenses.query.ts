@@ -1,4 +1,5 @@
-import type { Db } from '../core/database.js';
+import type { Db, Tenant } from '../core/database.js';
+import { hold } from '../core/segment.js';
 import { notFound } from '../domain/errors.js';
 import { DAY_MS } from '../domain/expiry.js';
 import type { LicenseStatus } from '../domain/license-state.js';
@@ -14,20 +15,15 @@ export async function loadLicense(db: Db, id: string): Promise<LicenseRow> {
 }
 
 /** The same, held until the end of the work: whoever changes this license comes one after the other. */
-export async function lockLicense(db: Db, id: string): Promise<LicenseRow> {
-  await hold(db, id);
+export async function lockLicense(db: Db, tenant: Tenant, id: string): Promise<LicenseRow> {
+  await hold(db, tenant, 'license', id);
   return loadLicense(db, id);
 }
 
 /** Held likewise, with no more than what judges its seats. `field` names the reference in the body that led here. */
-export async function lockSeats(db: Db, id: string, field?: string): Promise<License & { policy: Policy }> {
-  await hold(db, id, field);
+export async function lockSeats(db: Db, tenant: Tenant, id: string, field?: string): Promise<License & { policy: Policy }> {
+  await hold(db, tenant, 'license', id, field);
   return db.license.findUniqueOrThrow({ where: { id }, include: { policy: true } });
-}
-
-async function hold(db: Db, id: string, field?: string): Promise<void> {
-  const rows = await db.$queryRaw<unknown[]>`SELECT 1 FROM license WHERE id = ${id}::uuid AND deleted_at IS NULL FOR UPDATE`;
-  if (rows.length === 0) throw notFound('license', field);
 }
 
 /**

@@ -1,19 +1,21 @@
 import { Injectable } from '@nestjs/common';
 import { v7 as uuidv7 } from 'uuid';
-import { Authenticator } from '../auth/authenticator.js';
+import { LicenseKeys } from '../auth/license-keys.js';
 import type { TenantPrincipal } from '../auth/principal.js';
+import { recordChange } from '../core/audit.js';
 import { Clock } from '../core/clock.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
 import { MasterKey } from '../core/master-key.js';
 import { containsAnyCase, equalsAnyCase } from '../core/like.js';
 import { type Page, paginate } from '../core/page.js';
+import { ofSegment } from '../core/segment.js';
 import { invalid, notFound } from '../domain/errors.js';
 import { explicitTerm, initialTerm, renewedExpiry } from '../domain/expiry.js';
 import { generateLicenseKey, hasGeneratedFormat, parseLicenseKey } from '../domain/license-key.js';
 import { requireNotRevoked, type StateAction, transition } from '../domain/license-state.js';
 import { missingScopes } from '../domain/scopes.js';
 import { totalsOfNone } from '../domain/seats.js';
-import { entitlementIds } from '../entitlements/entitlements.query.js';
+import { entitlementIds, recordAttachments } from '../entitlements/entitlements.query.js';
 import type { Policy, Prisma, Product } from '../generated/prisma/client.js';
 import {
   type AttachLicenseEntitlementsBody,
@@ -22,11 +24,27 @@ import {
   type LicenseRow,
   type LicensesQuery,
   type LicenseView,
+  ownEntitlements,
   toLicenseColumns,
+  toLicenseEntry,
   toLicenseView,
   type UpdateLicenseBody,
 } from './licenses.dto.js';
 import { loadLicense, lockLicense, statusIs } from './licenses.query.js';
+
+/** What changes a license, as refusals name it, and as the audit log does; attachments have entries of their own. */
+const recordedAs = {
+  'changing it': 'license.updated',
+  suspend: 'license.suspended',
+  reinstate: 'license.reinstated',
+  ban: 'license.banned',
+  unban: 'license.unbanned',
+  revoke: 'license.revoked',
+  renew: 'license.renewed',
+  'check-in': 'license.checked_in',
+  'attaching entitlements': null,
+  'detaching entitlements': null,
+} as const satisfies Record<StateAction, string> & Record<string, string | null>;
 
 @Injectable()
 export class LicensesService {
@@ -34,7 +52,7 @@ export class LicensesService {
     private readonly database: Database,
     private readonly masterKey: MasterKey,
     private readonly clock: Clock,
-    private readonly authenticator: Authenticator,
+    private readonly licenseKeys: LicenseKeys,
   ) {}
 
   /** 404 naming a reference that is unknown, 409 for a taken key. */
@@ -64,6 +82,11 @@ export class LicensesService {
         },
         include: includeForView,
       });
+      await recordChange(db, {
+        action: 'license.created',
+        resource: { type: 'license', id },
+        after: toLicenseEntry(row, tenant.environment, now),
+      });
       // Whoever makes a license is shown its key.
       return toLicenseView(row, tenant.environment, this.masterKey.open(row.keySealed, id), now);
     });
@@ -76,13 +99,13 @@ export class LicensesService {
         query,
         { list: 'licenses', sort: query.sort ?? '-createdAt' },
         (page) => db.license.findMany({ ...page, where: { AND: [filters, page.where] }, include: includeForView }),
-        (row) => this.view(caller, row),
+        (row) => this.view(caller, row, this.clock.now()),
       );
     });
   }
 
   get(caller: TenantPrincipal, id: string): Promise<LicenseView> {
-    return this.database.within(caller.tenant, async (db) => this.view(caller, await loadLicense(db, id)));
+    return this.database.within(caller.tenant, async (db) => this.view(caller, await loadLicense(db, id), this.clock.now()));
   }
 
   /** 409 for a revoked license. */
@@ -97,10 +120,15 @@ export class LicensesService {
   remove(tenant: Tenant, id: string): Promise<void> {
     const deletedAt = this.clock.now();
     return this.database.within(tenant, async (db) => {
-      const { productId } = await lockLicense(db, id);
+      const license = await lockLicense(db, tenant, id);
       await db.machine.updateMany({ where: { licenseId: id, deletedAt: null }, data: { deletedAt } });
       await db.license.update({ where: { id }, data: { deletedAt, ...totalsOfNone } });
-      await db.$executeRaw`UPDATE product SET licenses_count = licenses_count - 1 WHERE id = ${productId}::uuid`;
+      await db.$executeRaw`UPDATE product SET licenses_count = licenses_count - 1 WHERE id = ${license.productId}::uuid`;
+      await recordChange(db, {
+        action: 'license.deleted',
+        resource: { type: 'license', id, segmentId: license.segmentId },
+        before: toLicenseEntry(license, tenant.environment, deletedAt),
+      });
     });
   }
 
@@ -138,27 +166,34 @@ export class LicensesService {
     });
   }
 
-  /** Hold the license, refuse if it is revoked, let `decide` say what to set, save, show. */
+  /** Hold the license, refuse if it is revoked, let `decide` say what to set, save, record, show. */
   private change(
     caller: TenantPrincipal,
     id: string,
-    action: string,
+    action: keyof typeof recordedAs,
     decide: (db: Db, license: LicenseRow, now: Date) => Promise<Prisma.LicenseUncheckedUpdateInput> | Prisma.LicenseUncheckedUpdateInput,
   ): Promise<LicenseView> {
-    return this.database.within(caller.tenant, async (db) => {
-      const license = await lockLicense(db, id);
+    const { tenant } = caller;
+    return this.database.within(tenant, async (db) => {
+      const license = await lockLicense(db, tenant, id);
       // After the lock: whoever waited for it judges by the time at which it may act.
       const now = this.clock.now();
       requireNotRevoked(license, license.policy, now, action);
       const data = await decide(db, license, now);
-      return this.view(caller, await db.license.update({ where: { id }, data, include: includeForView }));
+      const saved = await db.license.update({ where: { id }, data, include: includeForView });
+      const resource = { type: 'license', id, segmentId: license.segmentId };
+      const entry = (row: LicenseRow): object => toLicenseEntry(row, tenant.environment, now);
+      const recorded = recordedAs[action];
+      if (recorded === null) await recordAttachments(db, resource, ownEntitlements(license), ownEntitlements(saved));
+      else await recordChange(db, { action: recorded, resource, before: entry(license), after: entry(saved) });
+      return this.view(caller, saved, now);
     });
   }
 
   /** Keys are shown to those who may read licenses, and a license's own to itself. */
-  private view({ tenant, ...caller }: TenantPrincipal, row: LicenseRow): LicenseView {
+  private view({ tenant, ...caller }: TenantPrincipal, row: LicenseRow, now: Date): LicenseView {
     const seesKey = caller.kind === 'license' || missingScopes(caller.scopes, ['licenses:read']).length === 0;
-    return toLicenseView(row, tenant.environment, seesKey ? this.masterKey.open(row.keySealed, row.id) : null, this.clock.now());
+    return toLicenseView(row, tenant.environment, seesKey ? this.masterKey.open(row.keySealed, row.id) : null, now);
   }
 
   private keyColumns(tenant: Tenant, id: string, product: Product, vendorKey: string | undefined) {
@@ -175,11 +210,13 @@ export class LicensesService {
   }
 
   private async filters(db: Db, tenant: Tenant, query: LicensesQuery): Promise<Prisma.LicenseWhereInput> {
-    const all: Prisma.LicenseWhereInput[] = [{ deletedAt: null, productId: query.productId, policyId: query.policyId }];
+    const all: Prisma.LicenseWhereInput[] = [
+      { deletedAt: null, productId: query.productId, policyId: query.policyId, ...ofSegment(tenant) },
+    ];
     if (query.status !== undefined) all.push(await statusIs(db, query.status, this.clock.now()));
     if (query.userEmail !== undefined) all.push({ userEmail: equalsAnyCase(query.userEmail) });
     if (query.key !== undefined) {
-      const digest = this.authenticator.licenseKeyDigest(query.key, tenant.accountId);
+      const digest = this.licenseKeys.digest(query.key, tenant.accountId);
       all.push(digest === null ? { id: { in: [] } } : { keyDigest: digest });
     }
     if (query.entitlement !== undefined) {

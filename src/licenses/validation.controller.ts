@@ -1,7 +1,7 @@
 import { Body, Controller, Post } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { Public } from '../auth/access.js';
-import { AnswersOne } from '../core/openapi.js';
+import { AnswersOne, Fresh } from '../core/openapi.js';
 import { ValidateKeyBody, ValidationView } from './validation.dto.js';
 import { ValidationService } from './validation.service.js';
 
@@ -12,6 +12,7 @@ export class ValidationController {
 
   @Post('validate-key')
   @Public({ crossOrigin: true })
+  @Fresh()
   @AnswersOne(ValidationView, 'The verdict: also for a license that is not valid, and for a key that does not exist.')
   @ApiOperation({
     summary: 'May this copy run?',

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { Authenticator } from '../auth/authenticator.js';
+import { LicenseKeys } from '../auth/license-keys.js';
 import { Clock } from '../core/clock.js';
 import { Database } from '../core/database.js';
 import { clockStartedBy } from '../domain/expiry.js';
@@ -13,7 +13,7 @@ import { FIND_VALIDATION_FACTS, toLicenseFacts, type ValidationFactsRow } from '
 export class ValidationService {
   constructor(
     private readonly database: Database,
-    private readonly authenticator: Authenticator,
+    private readonly licenseKeys: LicenseKeys,
     private readonly clock: Clock,
     private readonly lastValidated: LastValidatedWorker,
   ) {}
@@ -32,7 +32,7 @@ export class ValidationService {
 
   /** Null for every way in which there is no such license: made up, unknown, deleted, another account's. */
   private async load({ key, account }: ValidateKeyBody, fingerprints: string[]): Promise<LicenseFacts | null> {
-    const wanted = await this.authenticator.findBy(key, account);
+    const wanted = await this.licenseKeys.findBy(key, account);
     if (wanted === null) return null;
     const [row] = await this.database.lookup<ValidationFactsRow>(FIND_VALIDATION_FACTS, [wanted.digest, fingerprints]);
     if (row === undefined || (wanted.accountId ?? row.accountId) !== row.accountId) return null;

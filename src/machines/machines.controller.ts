@@ -3,7 +3,7 @@ import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { Requires, RequiresOrLicense } from '../auth/access.js';
 import { type VendorPrincipal, Caller, ClientIp, type TenantPrincipal } from '../auth/principal.js';
 import { PathId } from '../core/identifier.js';
-import { AnswersCreated, AnswersExisting, AnswersNothing, AnswersOne, AnswersPage, Fails } from '../core/openapi.js';
+import { AnswersCreated, AnswersExisting, AnswersNothing, AnswersOne, AnswersPage, Fails, Fresh } from '../core/openapi.js';
 import { ActivateMachineBody, MachinesQuery, MachineView, UpdateMachineBody } from './machines.dto.js';
 import { MachinesService } from './machines.service.js';
 
@@ -71,6 +71,7 @@ export class MachinesController {
 
   @Post(':id/heartbeat')
   @RequiresOrLicense('machines:write')
+  @Fresh()
   @AnswersOne(MachineView, 'The machine; `nextHeartbeatAt` says when to beat again at the latest.')
   @Fails(...LICENSE_STATES, 'MACHINE_DEAD')
   @ApiOperation({ summary: 'Send a heartbeat', description: 'Answered once it is stored.' })

@@ -1,10 +1,12 @@
 import { HttpStatus, Injectable } from '@nestjs/common';
 import type { VendorPrincipal, TenantPrincipal } from '../auth/principal.js';
+import { recordChange } from '../core/audit.js';
 import { Answer } from '../core/answer.interceptor.js';
 import { Clock } from '../core/clock.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
 import { containsAnyCase } from '../core/like.js';
 import { type Page, paginate } from '../core/page.js';
+import { ofSegment } from '../core/segment.js';
 import { requireMayActivate } from '../domain/activation.js';
 import { invalid, LatchkeyError, notFound } from '../domain/errors.js';
 import { clockStartedBy } from '../domain/expiry.js';
@@ -38,26 +40,33 @@ export class MachinesService {
   activate(caller: TenantPrincipal, body: ActivateMachineBody, ip: string): Promise<Answer<MachineView>> {
     const licenseId = licenseToActivate(caller, body);
     const { fingerprint } = body;
-    return this.database.within(caller.tenant, async (db) => {
-      const license = await lockSeats(db, licenseId, caller.kind === 'license' ? undefined : 'licenseId');
+    const { tenant } = caller;
+    return this.database.within(tenant, async (db) => {
+      const license = await lockSeats(db, tenant, licenseId, caller.kind === 'license' ? undefined : 'licenseId');
       const { policy } = license;
       // After the lock: whoever waited for it judges by the time at which it may act.
       const now = this.clock.now();
       requireMayActivate(caller.kind === 'license' ? 'license' : 'apiKey', policy.authentication);
       requireUsable(license, policy, now);
       const existing = await db.machine.findFirst({ where: { licenseId, fingerprint, deletedAt: null } });
-      if (existing !== null) return new Answer(HttpStatus.OK, toMachineView(existing, policy, caller.tenant.environment, now));
+      if (existing !== null) return new Answer(HttpStatus.OK, toMachineView(existing, policy, tenant.environment, now));
 
       const columns = toMachineColumns(body);
       const totals = totalsWith(totalsOf(license), sizeOf(columns), 1);
       await requireRoom(db, license, policy, totals);
-      const machine = await db.machine.create({ data: { licenseId, fingerprint, ip, ...columns, createdAt: now, updatedAt: now } });
+      // Of its license's segment, whoever activates it: that one sees who holds the seats.
+      const { segmentId } = license;
+      const machine = await db.machine.create({
+        data: { licenseId, segmentId, fingerprint, ip, ...columns, createdAt: now, updatedAt: now },
+      });
       const term = clockStartedBy('FROM_FIRST_ACTIVATION', license, policy, now);
       await db.license.update({
         where: { id: licenseId },
         data: { ...totals, ...term, firstActivatedAt: license.firstActivatedAt ?? now, updatedAt: license.updatedAt },
       });
-      return new Answer(HttpStatus.CREATED, toMachineView(machine, policy, caller.tenant.environment, now));
+      const after = toMachineView(machine, policy, tenant.environment, now);
+      await recordChange(db, { action: 'machine.activated', resource: { type: 'machine', id: machine.id, segmentId }, after });
+      return new Answer(HttpStatus.CREATED, after);
     });
   }
 
@@ -66,7 +75,13 @@ export class MachinesService {
     const now = this.clock.now();
     return this.database.within(caller.tenant, async (db) => {
       const filters: Prisma.MachineWhereInput[] = [
-        { deletedAt: null, licenseId: query.licenseId, fingerprint: query.fingerprint, platform: query.platform },
+        {
+          deletedAt: null,
+          licenseId: query.licenseId,
+          fingerprint: query.fingerprint,
+          platform: query.platform,
+          ...ofSegment(caller.tenant),
+        },
         ...(caller.kind === 'license' ? [{ licenseId: caller.licenseId }] : []),
       ];
       if (query.status !== undefined) filters.push(await statusIs(db, query.status, now));
@@ -102,7 +117,12 @@ export class MachinesService {
       await requireRoom(db, license, license.policy, totals);
       await db.license.update({ where: { id: license.id }, data: { ...totals, updatedAt: license.updatedAt } });
       const saved = await db.machine.update({ where: { id }, data: columns });
-      return toMachineView(saved, license.policy, tenant.environment, this.clock.now());
+      const now = this.clock.now();
+      const view = (row: Machine): MachineView => toMachineView(row, license.policy, tenant.environment, now);
+      const after = view(saved);
+      const resource = { type: 'machine', id, segmentId: machine.segmentId };
+      await recordChange(db, { action: 'machine.updated', resource, before: view(machine), after });
+      return after;
     });
   }
 
@@ -110,9 +130,12 @@ export class MachinesService {
   deactivate(caller: TenantPrincipal, id: string): Promise<void> {
     return this.database.within(caller.tenant, async (db) => {
       const { license, machine } = await lockMachine(db, caller, id);
-      await db.machine.update({ where: { id }, data: { deletedAt: this.clock.now() } });
+      const now = this.clock.now();
+      await db.machine.update({ where: { id }, data: { deletedAt: now } });
       const totals = totalsWith(totalsOf(license), machine, -1);
       await db.license.update({ where: { id: license.id }, data: { ...totals, updatedAt: license.updatedAt } });
+      const before = toMachineView(machine, license.policy, caller.tenant.environment, now);
+      await recordChange(db, { action: 'machine.deactivated', resource: { type: 'machine', id, segmentId: machine.segmentId }, before });
     });
   }
 
@@ -154,7 +177,7 @@ function ownedBy(caller: TenantPrincipal): { licenseId?: string } {
 async function lockMachine(db: Db, caller: TenantPrincipal, id: string) {
   const found = await db.machine.findFirst({ where: { id, deletedAt: null, ...ownedBy(caller) }, select: { licenseId: true } });
   if (found === null) throw notFound('machine');
-  const license = await lockSeats(db, found.licenseId);
+  const license = await lockSeats(db, caller.tenant, found.licenseId);
   // Again under the lock: another request may have deactivated it while this one waited.
   const machine = await db.machine.findFirst({ where: { id, deletedAt: null } });
   if (machine === null) throw notFound('machine');

@@ -1,11 +1,13 @@
 import { Injectable } from '@nestjs/common';
+import { recordChange } from '../core/audit.js';
 import { Clock } from '../core/clock.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
 import { containsAnyCase } from '../core/like.js';
 import { type Page, paginate } from '../core/page.js';
+import { acrossSegments, hold, ofSegment } from '../core/segment.js';
 import { invalid, LatchkeyError, notFound } from '../domain/errors.js';
 import { changedPolicy, policyFromTemplate, policyIssues, type PolicyRequest, type PolicyRules, rulesOf } from '../domain/policy.js';
-import { entitlementIds } from '../entitlements/entitlements.query.js';
+import { entitlementIds, recordAttachments } from '../entitlements/entitlements.query.js';
 import type { Prisma } from '../generated/prisma/client.js';
 import {
   type CreatePolicyBody,
@@ -34,12 +36,14 @@ export class PoliciesService {
       const products = await db.$queryRaw<unknown[]>`SELECT 1 FROM product WHERE id = ${productId}::uuid AND deleted_at IS NULL FOR SHARE`;
       if (products.length === 0) throw notFound('product', 'productId');
       const row = await db.policy.create({ data: { productId, name, metadata, ...rules }, include: includeEntitlementCodes });
-      return toPolicyView(row, tenant.environment);
+      const after = toPolicyView(row, tenant.environment);
+      await recordChange(db, { action: 'policy.created', resource: { type: 'policy', id: row.id }, after });
+      return after;
     });
   }
 
   list(tenant: Tenant, query: PoliciesQuery): Promise<Page<PolicyView>> {
-    const where: Prisma.PolicyWhereInput = { deletedAt: null, productId: query.productId };
+    const where: Prisma.PolicyWhereInput = { deletedAt: null, productId: query.productId, ...ofSegment(tenant) };
     if (query.q !== undefined) where.name = containsAnyCase(query.q);
     return this.database.within(tenant, (db) =>
       paginate(
@@ -52,46 +56,64 @@ export class PoliciesService {
   }
 
   get(tenant: Tenant, id: string): Promise<PolicyView> {
-    return this.database.within(tenant, async (db) => toPolicyView(await load(db, id), tenant.environment));
+    return this.database.within(tenant, async (db) => toPolicyView(await load(db, tenant, id), tenant.environment));
   }
 
   /** Its licenses follow at once: they read their policy, they do not copy it. */
   update(tenant: Tenant, id: string, body: UpdatePolicyBody): Promise<PolicyView> {
     const { name, metadata } = body;
     return this.database.within(tenant, async (db) => {
-      await lock(db, id);
-      const current = await load(db, id);
+      const resource = await hold(db, tenant, 'policy', id);
+      const current = await load(db, tenant, id);
       sound(body, changedPolicy(toPolicyRules(current), body));
       const row = await db.policy.update({ where: { id }, data: { name, metadata, ...rulesOf(body) }, include: includeEntitlementCodes });
-      return toPolicyView(row, tenant.environment);
+      const after = toPolicyView(row, tenant.environment);
+      await recordChange(db, { action: 'policy.updated', resource, before: toPolicyView(current, tenant.environment), after });
+      return after;
     });
   }
 
   /** 422 while licenses follow it: a license without its rules could not be judged. */
   remove(tenant: Tenant, id: string): Promise<void> {
     return this.database.within(tenant, async (db) => {
-      await lock(db, id);
-      const license = await db.license.findFirst({ where: { policyId: id, deletedAt: null }, select: { id: true } });
+      const resource = await hold(db, tenant, 'policy', id);
+      const license = await acrossSegments(db, tenant, 'whether anyone has licenses of a policy', () =>
+        db.license.findFirst({ where: { policyId: id, deletedAt: null }, select: { id: true } }),
+      );
       if (license !== null) throw new LatchkeyError('POLICY_HAS_LICENSES', 'The policy has licenses: delete or transfer them first.');
-      await db.policy.update({ where: { id }, data: { deletedAt: this.clock.now() } });
+      const row = await db.policy.update({ where: { id }, data: { deletedAt: this.clock.now() }, include: includeEntitlementCodes });
+      await recordChange(db, { action: 'policy.deleted', resource, before: toPolicyView(row, tenant.environment) });
     });
   }
 
   /** Attaching again is no error. 404 for an unknown code. */
   attach(tenant: Tenant, id: string, codes: string[]): Promise<PolicyView> {
     return this.database.within(tenant, async (db) => {
-      await lock(db, id);
+      const resource = await hold(db, tenant, 'policy', id);
       const ids = await entitlementIds(db, codes, 'codes');
-      await db.policyEntitlement.createMany({ data: ids.map((entitlementId) => ({ policyId: id, entitlementId })), skipDuplicates: true });
-      return toPolicyView(await load(db, id), tenant.environment);
+      const added = await db.policyEntitlement.createManyAndReturn({
+        data: ids.map((entitlementId) => ({ policyId: id, entitlementId })),
+        skipDuplicates: true,
+        select: { entitlementId: true },
+      });
+      const row = await load(db, tenant, id);
+      const attached = codes.filter((_, index) => added.some(({ entitlementId }) => entitlementId === ids[index]));
+      await recordAttachments(
+        db,
+        resource,
+        [],
+        attached.map((code) => ({ code })),
+      );
+      return toPolicyView(row, tenant.environment);
     });
   }
 
   detach(tenant: Tenant, id: string, code: string): Promise<void> {
     return this.database.within(tenant, async (db) => {
-      await lock(db, id);
+      const resource = await hold(db, tenant, 'policy', id);
       const { count } = await db.policyEntitlement.deleteMany({ where: { policyId: id, entitlement: { code } } });
       if (count === 0) throw notFound('entitlement of the policy');
+      await recordAttachments(db, resource, [{ code }], []);
     });
   }
 }
@@ -103,14 +125,8 @@ function sound(request: PolicyRequest, rules: PolicyRules): PolicyRules {
   return rules;
 }
 
-async function load(db: Db, id: string): Promise<PolicyRow> {
-  const row = await db.policy.findFirst({ where: { id, deletedAt: null }, include: includeEntitlementCodes });
+async function load(db: Db, tenant: Tenant, id: string): Promise<PolicyRow> {
+  const row = await db.policy.findFirst({ where: { id, deletedAt: null, ...ofSegment(tenant) }, include: includeEntitlementCodes });
   if (row === null) throw notFound('policy');
   return row;
-}
-
-/** Two changes to one policy come one after the other; new licenses of it wait for either. */
-async function lock(db: Db, id: string): Promise<void> {
-  const rows = await db.$queryRaw<unknown[]>`SELECT 1 FROM policy WHERE id = ${id}::uuid AND deleted_at IS NULL FOR UPDATE`;
-  if (rows.length === 0) throw notFound('policy');
 }

@@ -60,7 +60,7 @@ export class ProductView extends ResourceView {
   @Text({ help: 'What generated license keys begin with.', max: 10, example: 'ACME' })
   keyPrefix!: string;
 
-  @Integer({ help: 'Licenses of the product that are not deleted.', example: 42 })
+  @Integer({ help: 'Licenses of the product that are not deleted; a segment key counts its own.', example: 42 })
   licensesCount!: number;
 }
 

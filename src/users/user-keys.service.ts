@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { CredentialCache } from '../auth/credential-cache.js';
 import type { UserPrincipal, VendorPrincipal } from '../auth/principal.js';
 import { recordChange } from '../core/audit.js';
 import { Clock } from '../core/clock.js';
@@ -21,6 +22,7 @@ export class UserKeysService {
     private readonly database: Database,
     private readonly masterKey: MasterKey,
     private readonly clock: Clock,
+    private readonly credentials: CredentialCache,
   ) {}
 
   /**
@@ -71,13 +73,14 @@ export class UserKeysService {
     const own = isOwn(caller, userId);
     if (!own) requireScopes(caller.scopes, ['users:write']);
     const { accountId } = caller.tenant;
-    return this.database.within(caller.tenant, async (db) => {
+    await this.database.within(caller.tenant, async (db) => {
       const member = await lockMember(db, accountId, userId);
       if (!own) requireRole(caller.scopes, member.role);
       const key = await db.userKey.findFirst({ where: { id: keyId, accountId, userId } });
       if (key === null) throw notFound('user key');
       if (key.revokedAt === null) await revokeKey(db, key, this.clock.now());
     });
+    this.credentials.clear();
   }
 }
 

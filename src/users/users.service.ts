@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { v7 as uuidv7 } from 'uuid';
+import { CredentialCache } from '../auth/credential-cache.js';
 import type { VendorPrincipal } from '../auth/principal.js';
 import { recordChange } from '../core/audit.js';
 import { Clock } from '../core/clock.js';
@@ -22,13 +23,18 @@ export class UsersService {
   constructor(
     private readonly database: Database,
     private readonly clock: Clock,
+    private readonly credentials: CredentialCache,
   ) {}
 
   /** 403 for a role that may do more than the caller; 404 for an unknown `userId`; 409 for a member or a taken address. */
   async create({ tenant, scopes }: VendorPrincipal, body: CreateUserBody): Promise<UserView> {
     requireRole(scopes, body.role);
     requireWholeAccount(tenant);
-    return body.userId === undefined ? this.invite(tenant, body) : this.adopt(tenant, body, body.userId.toLowerCase());
+    if (body.userId === undefined) return this.invite(tenant, body);
+    const user = await this.adopt(tenant, body, body.userId.toLowerCase());
+    // The user's keys open this account from now on.
+    this.credentials.clear();
+    return user;
   }
 
   list(tenant: Tenant, query: UsersQuery): Promise<Page<UserView>> {
@@ -51,9 +57,9 @@ export class UsersService {
   }
 
   /** 403 when the user has, or would get, a role that may do more than the caller; 409 for a taken address. */
-  update({ tenant, scopes }: VendorPrincipal, id: string, body: UpdateUserBody): Promise<UserView> {
+  async update({ tenant, scopes }: VendorPrincipal, id: string, body: UpdateUserBody): Promise<UserView> {
     const { email, name, role, metadata } = body;
-    return this.database.within(tenant, async (db) => {
+    const view = await this.database.within(tenant, async (db) => {
       const current = await lockMember(db, tenant.accountId, id);
       requireRole(scopes, current.role);
       if (role !== undefined) requireRole(scopes, role);
@@ -62,12 +68,14 @@ export class UsersService {
       await recordChange(db, { action: 'user.updated', resource: { type: 'user', id }, before, after });
       return after;
     });
+    this.credentials.clear();
+    return view;
   }
 
   /** The user's keys that were made in this account end with the membership. 403 for a role beyond the caller's. */
-  remove({ tenant, scopes }: VendorPrincipal, id: string): Promise<void> {
+  async remove({ tenant, scopes }: VendorPrincipal, id: string): Promise<void> {
     const now = this.clock.now();
-    return this.database.within(tenant, async (db) => {
+    await this.database.within(tenant, async (db) => {
       const member = await lockMember(db, tenant.accountId, id);
       requireRole(scopes, member.role);
       const keys = await db.userKey.findMany({ where: { accountId: tenant.accountId, userId: id, revokedAt: null } });
@@ -75,6 +83,7 @@ export class UsersService {
       await db.membership.delete({ where: { id: member.id } });
       await recordChange(db, { action: 'user.deleted', resource: { type: 'user', id }, before: toUserView(member) });
     });
+    this.credentials.clear();
   }
 
   private invite(tenant: Tenant, { email, name, role, metadata }: CreateUserBody): Promise<UserView> {

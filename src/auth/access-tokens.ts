@@ -1,0 +1,107 @@
+import { Injectable } from '@nestjs/common';
+import { errors, jwtVerify, type JWTVerifyOptions, SignJWT } from 'jose';
+import { LRUCache } from 'lru-cache';
+import { v7 as uuidv7 } from 'uuid';
+import { MasterKey } from '../core/master-key.js';
+import { LatchkeyError } from '../domain/errors.js';
+
+/**
+ * Short-lived tokens (contract: auth.md, "Short-lived tokens"): JWTs (RFC 7519) signed with EdDSA (RFC 8037). `typ` keeps
+ * them apart from every other document that Latchkey signs (RFC 8725, section 3.11), `kid` names the key.
+ */
+const TYPE = 'latchkey-access+jwt';
+const ISSUER = 'latchkey';
+const AUDIENCE = 'latchkey-api';
+const ALGORITHM = 'EdDSA';
+const MAX_REMEMBERED = 2_000;
+
+/** What a token says. What its key may do is looked up at every use: a token never outlives a change to it. */
+export interface AccessClaims {
+  /** Of the token. */
+  id: string;
+  /** The key that it was made with. */
+  key: { kind: 'apiKey' | 'userKey'; id: string };
+  /** The one account that a user's token opens; null = all of the user's. An API key has only one. */
+  accountId: string | null;
+  /** What the token was narrowed to; null = whatever its key may do. */
+  scopes: string[] | null;
+  expiresAt: Date;
+}
+
+/** Beside the registered ones. */
+interface OwnClaims {
+  api_key?: string;
+  user_key?: string;
+  oid?: string;
+  /** Separated by spaces (RFC 8693, section 4.2). */
+  scope?: string;
+}
+
+/** A JWT's three parts; keys of ours have no dots. */
+const FORM = /^[\w-]+\.[\w-]+\.[\w-]+$/;
+
+@Injectable()
+export class AccessTokens {
+  /** Signatures that were checked already: the check costs more than all the rest of a request's authentication. */
+  private readonly checked = new LRUCache<string, AccessClaims>({ max: MAX_REMEMBERED });
+
+  constructor(private readonly masterKey: MasterKey) {}
+
+  isToken(text: string): boolean {
+    return FORM.test(text);
+  }
+
+  /** The compact form. `subject` is the account or user that the token speaks for. */
+  sign(claims: Omit<AccessClaims, 'id'>, subject: string, now: Date): Promise<string> {
+    const { id, privateKey } = this.masterKey.accessTokenKey;
+    const { key, accountId, scopes, expiresAt } = claims;
+    return new SignJWT({
+      [key.kind === 'apiKey' ? 'api_key' : 'user_key']: key.id,
+      ...(accountId === null ? {} : { oid: accountId }),
+      ...(scopes === null ? {} : { scope: scopes.join(' ') }),
+    })
+      .setProtectedHeader({ alg: ALGORITHM, typ: TYPE, kid: id })
+      .setIssuer(ISSUER)
+      .setAudience(AUDIENCE)
+      .setSubject(subject)
+      .setJti(uuidv7())
+      .setIssuedAt(now)
+      .setExpirationTime(expiresAt)
+      .sign(privateKey);
+  }
+
+  /** @throws 401 TOKEN_EXPIRED, or AUTH_FAILED for what is not a token of ours */
+  async verify(token: string, now: Date): Promise<AccessClaims> {
+    const known = this.checked.get(token);
+    const claims = known ?? (await this.check(token, now));
+    if (claims.expiresAt <= now) throw expired();
+    if (known === undefined) this.checked.set(token, claims);
+    return claims;
+  }
+
+  private async check(token: string, now: Date): Promise<AccessClaims> {
+    const options: JWTVerifyOptions = { algorithms: [ALGORITHM], typ: TYPE, issuer: ISSUER, audience: AUDIENCE, currentDate: now };
+    const { id, publicKey } = this.masterKey.accessTokenKey;
+    try {
+      const { payload, protectedHeader } = await jwtVerify<OwnClaims>(token, publicKey, {
+        ...options,
+        requiredClaims: ['jti', 'sub', 'exp', 'iat'],
+      });
+      if (protectedHeader.kid !== id) throw new Error('another key');
+      const { jti = '', exp = 0, api_key: apiKey, user_key: userKey = '', oid = null, scope } = payload;
+      return {
+        id: jti,
+        key: apiKey === undefined ? { kind: 'userKey', id: userKey } : { kind: 'apiKey', id: apiKey },
+        accountId: oid,
+        scopes: scope?.split(' ') ?? null,
+        expiresAt: new Date(exp * 1000),
+      };
+    } catch (error) {
+      throw error instanceof errors.JWTExpired ? expired() : new LatchkeyError('AUTH_FAILED', 'The credential is malformed or unknown.');
+    }
+  }
+}
+
+function expired(): LatchkeyError {
+  return new LatchkeyError('TOKEN_EXPIRED', 'The token has expired.');
+}

@@ -1,0 +1,46 @@
+import { Injectable } from '@nestjs/common';
+import { LRUCache } from 'lru-cache';
+
+/**
+ * How old a fact about a credential may be. A revocation is effective everywhere within one second (contract: auth.md),
+ * on any number of instances and without a message between them: nobody trusts what was read longer ago than this.
+ */
+const MAX_AGE_MS = 800;
+const MAX_ENTRIES = 10_000;
+
+interface Entry {
+  /** Before the read began: what it found may be as old as that. */
+  startedAt: number;
+  facts: Promise<unknown>;
+}
+
+/**
+ * What was read about credentials a moment ago: a busy key costs one read a second, whatever its traffic, and many
+ * requests at once share that one. Whether it has expired, may come from this address or has requests left is judged
+ * anew each time. Unknown credentials are not kept: a flood of them cannot push the known ones out.
+ */
+@Injectable()
+export class CredentialCache {
+  private readonly entries = new LRUCache<string, Entry>({ max: MAX_ENTRIES });
+
+  read<Facts>(name: string, load: () => Promise<Facts | null>): Promise<Facts | null> {
+    const now = performance.now();
+    const known = this.entries.get(name);
+    if (known !== undefined && now - known.startedAt < MAX_AGE_MS) return known.facts as Promise<Facts | null>;
+    const facts = load();
+    const entry: Entry = { startedAt: now, facts };
+    this.entries.set(name, entry);
+    const drop = (): void => {
+      if (this.entries.get(name) === entry) this.entries.delete(name);
+    };
+    facts.then((found) => {
+      if (found === null) drop();
+    }, drop);
+    return facts;
+  }
+
+  /** After a change to keys, members or accounts in this process: it is seen here at once. */
+  clear(): void {
+    this.entries.clear();
+  }
+}
