@@ -49,7 +49,7 @@ describe('the accounts of the installation', () => {
   });
 
   it("are nobody's but the operator's", async () => {
-    const ofLicense = await vendor.app(await vendor.licenseUnder({}));
+    const ofLicense = vendor.app(await vendor.licenseUnder({}));
     for (const client of [vendor.api, await vendor.keyWith(...allScopes), ofLicense]) {
       for (const [method, path] of [
         ['GET', '/accounts'],

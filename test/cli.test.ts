@@ -11,7 +11,7 @@ import { testEnvironment } from './support/settings.js';
 import { Vendor } from './support/vendor.js';
 
 const COMMAND = fileURLToPath(new URL('../bin/latchkey.js', import.meta.url));
-const SECRET = /lk_(live|test)_[0-9A-Za-z]{38}/g;
+const SECRET = /lk_(live|test|user)_[0-9A-Za-z]{38}/g;
 
 interface Ended {
   code: number | string;
@@ -98,6 +98,54 @@ describe('the command line beside a server', () => {
     expect(await status(vendor.testKey)).toBe(200);
   });
 
+  it('suspends an account by its slug and reinstates it by its id', async () => {
+    const { account, liveKey } = await Vendor.signUp(server.url);
+    const suspended = await latchkey(['accounts', 'suspend', account.slug]);
+    expect(suspended).toEqual({ code: 0, stdout: `Account ${account.slug} is suspended.\n`, stderr: '' });
+    expect(await status(liveKey)).toBe(403);
+    const again = await latchkey(['accounts', 'suspend', account.id, '--json']);
+    expect(again).toMatchObject({ code: 1, stderr: 'error: The account is suspended already.\n' });
+    expect(JSON.parse(again.stdout)).toMatchObject({ error: { code: 'CONFLICT', details: { status: 'suspended' } } });
+    const reinstated = await latchkey(['accounts', 'reinstate', account.id, '--json']);
+    expect(reinstated).toMatchObject({ code: 0, stderr: '' });
+    expect(JSON.parse(reinstated.stdout)).toMatchObject({ id: account.id, status: 'active', suspendedAt: null });
+    expect(await status(liveKey)).toBe(200);
+  });
+
+  it('adds users, new ones and those of another account, lists them and removes them', async () => {
+    const account = ['--account', vendor.account.slug];
+    const add = ['users', 'add', ...account, '--email', 'ada@example.com', '--name', 'Ada\u001b[2J', '--role', 'owner'];
+    const user = JSON.parse((await latchkey([...add, '--json'])).stdout);
+    expect((await vendor.api.get(`/users/${user.id}`)).body.data).toEqual(user);
+    const other = await Vendor.signUp(server.url);
+    const [again, elsewhere, listed] = await Promise.all([
+      latchkey(add),
+      latchkey(['users', 'add', '--account', other.account.id, ...add.slice(4), '--user', user.id]),
+      latchkey(['users', 'list', ...account]),
+    ]);
+    expect(again).toEqual({ code: 1, stdout: '', stderr: 'error: This email is taken.\n' });
+    expect(elsewhere).toEqual({ code: 0, stdout: `User ada@example.com was added as owner (${user.id}).\n`, stderr: '' });
+    expect(listed.stdout).toMatch(new RegExp(`^${user.id}  ada@example\\.com  Ada\\?\\[2J  owner  `, 'm'));
+    const removed = await latchkey(['users', 'remove', ...account, '--user', user.id]);
+    expect(removed).toEqual({ code: 0, stdout: `User ada@example.com was removed (${user.id}).\n`, stderr: '' });
+    expect((await vendor.api.get(`/users/${user.id}`)).status).toBe(404);
+    expect((await other.api.get(`/users/${user.id}`)).status).toBe(200);
+  });
+
+  it('creates a key of a user, never shows it again, and revokes it', async () => {
+    const { id } = (await vendor.api.post('/users', { email: 'grace@example.com', name: 'Grace', role: 'support' })).body.data;
+    const who = ['--account', vendor.account.slug, '--user', id];
+    const created = await latchkey(['users', 'key', 'create', ...who, '--name', 'laptop', '--quiet']);
+    expect(created).toEqual({ code: 0, stdout: expect.stringMatching(/^lk_user_[0-9A-Za-z]{38}\n$/), stderr: '' });
+    const [key] = (await vendor.api.get(`/users/${id}/keys`)).body.data;
+    expect(key).toMatchObject({ name: 'laptop', maskedKey: expect.stringContaining(created.stdout.slice(0, 12)) });
+    const revoked = await latchkey(['users', 'key', 'revoke', key.id, ...who, '--json']);
+    expect(JSON.parse(revoked.stdout)).toEqual({ id: key.id, status: 'revoked' });
+    const listed = await latchkey(['users', 'key', 'list', ...who]);
+    expect(listed.stdout).toMatch(/^ID +NAME +KEY +STATUS +ACCOUNTS +CREATED +EXPIRES\n.* laptop .* revoked +all .* never$/m);
+    expect(listed.stdout).not.toMatch(SECRET);
+  });
+
   it('answers what validate-key answers: 0 for a license that may run, 1 for one that may not', async () => {
     const { id, key, productId } = await vendor.licenseUnder({ requireFingerprint: true }, { name: 'For\u001b[2J Ada' });
     await vendor.activate({ key }, 'fingerprint-1');
@@ -134,6 +182,13 @@ describe('the command line beside a server', () => {
     expect((await vendor.api.get('/api-keys?limit=100')).text).not.toContain('"wrong"');
   });
 
+  it('tells every wrong value of a user by its option', async () => {
+    const add = ['users', 'add', '--account', vendor.account.slug, '--email', 'ada', '--name', 'Ada', '--role', 'boss', '--user', '7'];
+    const refused = await latchkey(add);
+    expect(refused).toMatchObject({ code: 2, stdout: '' });
+    expect(refused.stderr).toMatch(/^error: --email: must .*\nerror: --role: must be one of owner, .*\nerror: --user: must be a UUID\n$/);
+  });
+
   it('does not know an account that does not exist', async () => {
     const refused = await latchkey(['keys', 'list', '--account', 'nobody', '--environment', 'live']);
     expect(refused).toEqual({ code: 1, stdout: '', stderr: 'error: No such account.\n' });
@@ -144,6 +199,8 @@ describe('mistakes', () => {
   it.each([
     ['a misspelt command', ['acounts', 'list'], /unknown command 'acounts'\n\(Did you mean accounts\?\)/],
     ['a group without a command', ['keys'], /^Usage: latchkey keys/],
+    ['a user who is not named', ['users', 'key', 'create', '--account', 'a', '--name', 'x'], /required option '--user <id>' not specified/],
+    ['an account that is not named', ['accounts', 'suspend'], /missing required argument 'account'/],
     ['a missing option', ['accounts', 'create', '--name', 'A'], /required option '--slug <slug>' not specified/],
     [
       'an unknown environment',
@@ -187,7 +244,11 @@ describe('the command line on the embedded database', () => {
     const environment = { DATA_DIR: join(home, 'data') };
     const before = await latchkey(['db', 'status', '--json'], environment);
     expect(before).toMatchObject({ code: 1, stderr: '' });
-    expect(JSON.parse(before.stdout)).toMatchObject({ applied: [], pending: [expect.stringContaining('initial')], failed: [] });
+    expect(JSON.parse(before.stdout)).toMatchObject({
+      applied: [],
+      pending: [expect.stringContaining('initial'), expect.stringContaining('access')],
+      failed: [],
+    });
 
     expect(await latchkey(['db', 'migrate'], environment)).toMatchObject({
       code: 0,

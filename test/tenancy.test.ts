@@ -603,7 +603,7 @@ describe('tenancy', () => {
       for (const text of ['UPDATE vendor_user SET created_at = created_at', 'DELETE FROM vendor_user']) {
         expect((await asTenant(text)).refusal).toMatch(/^42501 permission denied/);
       }
-      for (const settings of [{}, { 'app.account_id': '' }]) {
+      for (const settings of <Record<string, string>[]>[{}, { 'app.account_id': '' }]) {
         for (const table of ['membership', 'user_key', 'vendor_user']) {
           expect((await asRole('latchkey_tenant', settings, `SELECT count(*) FROM ${table}`)).rows).toEqual([{ count: '0' }]);
         }

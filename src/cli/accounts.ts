@@ -1,5 +1,7 @@
 import { CreateAccountBody } from '../accounts/accounts.dto.js';
 import { AccountsService } from '../accounts/accounts.service.js';
+import { LicenseKeys } from '../auth/license-keys.js';
+import { notFound } from '../domain/errors.js';
 import { bodyOf } from './input.js';
 import { type Outcome, table, time } from './output.js';
 import { everyItem, inSession } from './session.js';
@@ -25,8 +27,18 @@ export async function createAccount({ name, slug, email }: CreateAccountOptions)
 /** `accounts list` */
 export async function listAccounts(): Promise<Outcome> {
   const accounts = await inSession((session) => everyItem((query) => session.get(AccountsService).list(query)));
-  const rows = accounts.map(({ slug, name, ownerEmail, createdAt, suspendedAt, id }) => {
-    return [slug, name, ownerEmail, suspendedAt === null ? 'active' : 'suspended', time(createdAt, ''), id];
+  const rows = accounts.map(({ slug, name, ownerEmail, status, createdAt, id }) => {
+    return [slug, name, ownerEmail, status, time(createdAt, ''), id];
   });
   return { document: accounts, text: table(['SLUG', 'NAME', 'E-MAIL', 'STATUS', 'CREATED', 'ID'], rows, 'There are no accounts.') };
+}
+
+/** `accounts suspend` and `accounts reinstate`; `account` is a slug or id. */
+export async function setAccountState(action: 'suspend' | 'reinstate', account: string): Promise<Outcome> {
+  const changed = await inSession(async (session) => {
+    const id = await session.get(LicenseKeys).accountId(account);
+    if (id === null) throw notFound('account');
+    return session.get(AccountsService)[action](id);
+  });
+  return { document: changed, text: `Account ${changed.slug} is ${changed.status}.` };
 }

@@ -4,6 +4,7 @@ import type { CreateAccountOptions } from './accounts.js';
 import type { AuditKeysOptions, CreateKeyOptions, RotateKeyOptions, TenantOptions } from './keys.js';
 import type { ValidateOptions } from './licenses.js';
 import { type Outcome, print, USAGE } from './output.js';
+import type { AccountOptions, AddUserOptions, CreateUserKeyOptions, UserOptions } from './users.js';
 
 /**
  * The `latchkey` command: its syntax. What a command does is loaded only when it is given, so that help and mistakes
@@ -21,7 +22,8 @@ function createProgram(): Command {
     .configureHelp({ optionDescription: (option) => `${help.optionDescription(option)}${option.mandatory ? ' (required)' : ''}` })
     .showHelpAfterError('(--help shows what the command takes)')
     .exitOverride();
-  addAccounts(program.command('accounts').description('vendors: create and list'));
+  addAccounts(program.command('accounts').description('vendors: create, list, suspend and reinstate'));
+  addUsers(program.command('users').description('people of a vendor: list, add and remove; and their keys'));
   addKeys(program.command('keys').description('API keys: create, list, rotate, revoke and audit'));
   addLicenses(program.command('licenses').description('licenses: validate'));
   addDatabase(program.command('db').description('the database: migrate and status'));
@@ -35,6 +37,44 @@ function addAccounts(accounts: Command): void {
     .requiredOption('--email <address>', 'where the owner is reached')
     .action(perform(async (options: CreateAccountOptions) => (await import('./accounts.js')).createAccount(options)));
   command(accounts, 'list', 'list every account, newest first').action(perform(async () => (await import('./accounts.js')).listAccounts()));
+  for (const [action, description] of [
+    ['suspend', "refuse an account's keys and users; its customers' licenses go on"],
+    ['reinstate', 'lift a suspension'],
+  ] as const) {
+    command(accounts, action, description)
+      .argument('<account>', 'slug or id of the account')
+      .action(perform(async (account: string) => (await import('./accounts.js')).setAccountState(action, account)));
+  }
+}
+
+function addUsers(users: Command): void {
+  accountCommand(users, 'list', "list an account's users, newest first").action(
+    perform(async (options: AccountOptions) => (await import('./users.js')).listUsers(options)),
+  );
+  accountCommand(users, 'add', 'add a user to an account')
+    .requiredOption('--email <address>', 'address of the user, unique in the account')
+    .requiredOption('--name <name>', 'what the user is called')
+    .requiredOption('--role <role>', 'owner, admin, developer, support or read-only')
+    .option('--user <id>', 'id of a user of another account; absent = somebody new')
+    .action(perform(async (options: AddUserOptions) => (await import('./users.js')).addUser(options)));
+  userCommand(users, 'remove', 'remove a user from an account, and revoke the keys that were made there').action(
+    perform(async (options: UserOptions) => (await import('./users.js')).removeUser(options)),
+  );
+  addUserKeys(users.command('key').description("users' own keys: create, list and revoke"));
+}
+
+function addUserKeys(keys: Command): void {
+  userCommand(keys, 'create', 'create a key of a user and print it, once')
+    .requiredOption('--name <name>', 'what the key is for')
+    .option('--expires-at <time>', 'when the key ends, like 2027-01-15T10:30:00Z; absent = never')
+    .addOption(quiet())
+    .action(perform(async (options: CreateUserKeyOptions) => (await import('./users.js')).createUserKey(options)));
+  userCommand(keys, 'list', "list a user's keys, newest first, revoked ones too").action(
+    perform(async (options: UserOptions) => (await import('./users.js')).listUserKeys(options)),
+  );
+  userCommand(keys, 'revoke', 'revoke a key of a user, at once and for good')
+    .argument('<id>', 'id of the key, as `users key list` shows it')
+    .action(perform(async (id: string, options: UserOptions) => (await import('./users.js')).revokeUserKey(id, options)));
 }
 
 function addKeys(keys: Command): void {
@@ -88,6 +128,10 @@ function command(group: Command, name: string, description: string): Command {
 
 function accountCommand(group: Command, name: string, description: string): Command {
   return command(group, name, description).requiredOption('--account <account>', 'slug or id of the account');
+}
+
+function userCommand(group: Command, name: string, description: string): Command {
+  return accountCommand(group, name, description).requiredOption('--user <id>', 'id of the user, as `users list` shows it');
 }
 
 function tenantCommand(group: Command, name: string, description: string): Command {

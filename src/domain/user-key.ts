@@ -49,10 +49,12 @@ export function opensAllAccounts({ own }: UserKeyMaker, otherAccounts: number): 
  */
 export function userKeyEnd(wanted: Date | null | undefined, { grant: { endsAt } }: UserKeyMaker): Date | null {
   if (wanted === undefined) return endsAt;
-  if (endsAt !== null && (wanted === null || wanted > endsAt)) throw refused('A key cannot outlive the credential that makes it.');
+  if (endsAt !== null && (wanted === null || wanted > endsAt))
+    throw refused('A key cannot outlive the credential that makes it.', 'expiresAt');
   return wanted;
 }
 
-function refused(message: string): LatchkeyError {
-  return new LatchkeyError('INSUFFICIENT_SCOPE', message, { requiredScopes: [] });
+/** `field`: of the body, where it asks for too much. */
+function refused(message: string, field?: string): LatchkeyError {
+  return new LatchkeyError('INSUFFICIENT_SCOPE', message, { requiredScopes: [], ...(field === undefined ? {} : { field }) });
 }

@@ -30,7 +30,11 @@ export class UsersService {
   async create({ tenant, scopes }: VendorPrincipal, body: CreateUserBody): Promise<UserView> {
     requireRole(scopes, body.role);
     requireWholeAccount(tenant);
-    return body.userId === undefined ? this.invite(tenant, body) : this.adopt(tenant, body, body.userId.toLowerCase());
+    if (body.userId === undefined) return this.invite(tenant, body);
+    const user = await this.adopt(tenant, body, body.userId.toLowerCase());
+    // The user's keys open this account from now on.
+    this.credentials.clear();
+    return user;
   }
 
   list(tenant: Tenant, query: UsersQuery): Promise<Page<UserView>> {
