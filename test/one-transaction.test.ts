@@ -106,6 +106,19 @@ describe('several units of work in one transaction', () => {
     expect(await codes(live)).toEqual([]);
   });
 
+  it('keeps no half of a unit that nobody waits for', async () => {
+    let left: Promise<unknown> = Promise.resolve();
+    await database.inOneTransaction(async () => {
+      await add(live, 'a');
+      left = database.within(live, async (db) => {
+        await db.product.create({ data: { name: 'Editor', code: 'b', keyPrefix: 'EDIT' } });
+        await db.product.create({ data: { name: 'Editor', code: 'c', keyPrefix: 'EDIT' } });
+      });
+    });
+    await left;
+    expect(await codes(live)).toEqual(['a', 'b', 'c']);
+  });
+
   it('leaves nothing of a tenant to a unit across tenants', async () => {
     await database.inOneTransaction(async () => {
       await add({ ...live, segmentId: randomUUID() }, 'a');

@@ -11,6 +11,8 @@ import { MasterKey } from './master-key.js';
 import { isFresh } from './openapi.js';
 import { currentRequest } from './request-context.js';
 
+/** As Node spells it. */
+const HEADER = IDEMPOTENCY_HEADER.toLowerCase();
 const RETRY_AFTER_SECONDS = 1;
 
 /** An answer as it leaves; an empty body is none at all. */
@@ -47,13 +49,13 @@ export class IdempotencyInterceptor implements NestInterceptor {
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const request = context.switchToHttp().getRequest<Request>();
-    const values = request.headersDistinct[IDEMPOTENCY_HEADER.toLowerCase()];
-    if (values === undefined || request.method !== 'POST' || isFresh(context.getHandler())) return next.handle();
-    return from(this.once(request, context.switchToHttp().getResponse<Response>(), values, next));
+    const isKeyed = request.method === 'POST' && request.headers[HEADER] !== undefined;
+    if (!isKeyed || isFresh(context.getHandler())) return next.handle();
+    return from(this.once(request, context.switchToHttp().getResponse<Response>(), next));
   }
 
-  private async once(request: Request, response: Response, values: string[], next: CallHandler): Promise<string | undefined> {
-    const claim = this.claimOf(request, values);
+  private async once(request: Request, response: Response, next: CallHandler): Promise<string | undefined> {
+    const claim = this.claimOf(request);
     const { answer, isReplay } = await this.database.inOneTransaction(async () => {
       const kept = await this.claim(claim, response);
       if (kept !== null) return { answer: kept, isReplay: true };
@@ -70,8 +72,8 @@ export class IdempotencyInterceptor implements NestInterceptor {
   }
 
   /** @throws 400 for a key that is none */
-  private claimOf(request: Request, values: string[]): Claim {
-    const key = readIdempotencyKey(values);
+  private claimOf(request: Request): Claim {
+    const key = readIdempotencyKey(request.headersDistinct[HEADER] ?? []);
     // Here, and not only where bodies are validated: the canonical form is made recursively.
     const issues = textIssues(request.body);
     if (issues.some(({ message }) => message === TOO_DEEP)) throw invalid(issues);

@@ -60,7 +60,7 @@ describe('an idempotency key, through two server processes', () => {
     expect(new Set([...done, later].map((reply) => reply?.text)).size).toBe(1);
   });
 
-  it.each([1, 2, 3, 4, 5, 6])('does the work once though a server is killed in the middle of it (round %i)', async () => {
+  it.each([1, 2, 3, 4])('does the work once though a server is killed in the middle of it (round %i)', async () => {
     // From before the first claim to after the last answer, wherever in between it falls.
     const killing = new Promise<unknown>((resolve) => {
       setTimeout(() => {
