@@ -606,7 +606,7 @@ describe('access', () => {
         }
       }
       expect(await routesOf(CarefulController)).toEqual([
-        { method: 'GET', path: '/things', access: { kind: 'public', crossOrigin: false } },
+        { method: 'GET', path: '/things', access: { kind: 'public', crossOrigin: false, limit: 'public' } },
         { method: 'POST', path: '/things/:id', access: { kind: 'apiKey', scopes: ['products:write'], orLicense: false } },
       ]);
     });
