@@ -102,7 +102,8 @@ describe('bad input', () => {
     const found: Record<string, unknown[]> = {};
     for (const { name } of tables) {
       const { rows } = await database.query(
-        `SELECT to_jsonb(${name}) AS row FROM ${name} JOIN environment ON environment.id = environment_id
+        // Sending a request is a use of the key; that is no more than it says.
+        `SELECT to_jsonb(${name}) - 'last_used_at' - 'last_used_ip' AS row FROM ${name} JOIN environment ON environment.id = environment_id
           WHERE account_id = $1 ORDER BY to_jsonb(${name})::text`,
         [vendor.account.id],
       );

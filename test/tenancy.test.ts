@@ -215,7 +215,8 @@ describe('tenancy', () => {
     const rows: Record<string, unknown[]> = {};
     for (const table of await tenantTables()) {
       const found = await database.query<{ row: unknown }>(
-        `SELECT to_jsonb(${table}) AS row FROM ${table} WHERE environment_id = ANY($1) ORDER BY to_jsonb(${table})::text`,
+        // But for the last use of keys: others go on using theirs.
+        `SELECT to_jsonb(${table}) - 'last_used_at' - 'last_used_ip' AS row FROM ${table} WHERE environment_id = ANY($1) ORDER BY to_jsonb(${table})::text`,
         [environmentIds],
       );
       rows[table] = found.rows.map(({ row }) => row);
