@@ -102,7 +102,8 @@ describe('bad input', () => {
     const found: Record<string, unknown[]> = {};
     for (const { name } of tables) {
       const { rows } = await database.query(
-        `SELECT to_jsonb(${name}) AS row FROM ${name} JOIN environment ON environment.id = environment_id
+        // Sending a request is a use of the key; that is no more than it says.
+        `SELECT to_jsonb(${name}) - 'last_used_at' - 'last_used_ip' AS row FROM ${name} JOIN environment ON environment.id = environment_id
           WHERE account_id = $1 ORDER BY to_jsonb(${name})::text`,
         [vendor.account.id],
       );
@@ -617,6 +618,26 @@ describe('bad input', () => {
       ['/api-keys', () => ({ name: 'x' }), { preset: 'constructor' }, ['preset']],
       ['/api-keys', () => ({ name: 'x' }), { environment: 'production' }, ['environment']],
       ['/api-keys', () => ({ name: 'x' }), { key: 'lk_live_mine', expiresAt: 'never' }, ['expiresAt', 'key']],
+      ['/api-keys', () => ({ name: 'x' }), { expiresAt: '2020-01-01T00:00:00Z' }, ['expiresAt']],
+      ['/api-keys', () => ({ name: 'x' }), { allowedIps: ['10.0.0.0/33'] }, ['allowedIps']],
+      ['/api-keys', () => ({ name: 'x' }), { allowedIps: ['10.0.0.0/8', '010.0.0.1'] }, ['allowedIps']],
+      ['/api-keys', () => ({ name: 'x' }), { allowedIps: ['fe80::1%eth0'] }, ['allowedIps']],
+      ['/api-keys', () => ({ name: 'x' }), { allowedIps: [null] }, ['allowedIps']],
+      ['/api-keys', () => ({ name: 'x' }), { allowedIps: ['f'.repeat(100_000)] }, ['allowedIps']],
+      ['/api-keys', () => ({ name: 'x' }), { allowedIps: many(101).map((_, index) => `10.0.0.${index}`) }, ['allowedIps']],
+      ['/api-keys', () => ({ name: 'x' }), { rateLimitPerMinute: 0 }, ['rateLimitPerMinute']],
+      ['/api-keys', () => ({ name: 'x' }), { rateLimitPerMinute: 1_000_001 }, ['rateLimitPerMinute']],
+      ['/api-keys', () => ({ name: 'x' }), { kind: 'service' }, ['serviceName']],
+      ['/api-keys', () => ({ name: 'x' }), { kind: 'service', serviceName: null }, ['serviceName']],
+      ['/api-keys', () => ({ name: 'x' }), { serviceName: 'export' }, ['serviceName']],
+      ['/api-keys', () => ({ name: 'x' }), { kind: 'account', serviceName: 'export' }, ['serviceName']],
+      [
+        '/api-keys',
+        () => ({ name: 'x' }),
+        { scopes: [], preset: 'full', kind: 'service', expiresAt: '2020-01-01T00:00:00Z' },
+        ['expiresAt', 'preset', 'serviceName'],
+      ],
+      ['/api-keys/verify-leak', () => ({ key: 'x' }), { key: 'x'.repeat(1001) }, ['key']],
       ['/licenses/validate-key', () => ({ key: 'x' }), { increment: 0 }, ['increment']],
       ['/licenses/validate-key', () => ({ key: 'x' }), { increment: 2 ** 31 }, ['increment']],
       ['/licenses/validate-key', () => ({ key: 'x' }), { key: '' }, ['key']],
@@ -678,6 +699,11 @@ describe('bad input', () => {
       ['another environment', () => ['PATCH', `/api-keys/${own.apiKey}`, { environment: 'test' }], ['environment']],
       ['another id of a user', () => ['PATCH', `/users/${own.user}`, { userId: uuidv7() }], ['userId']],
       ['no role', () => ['PATCH', `/users/${own.user}`, { role: null }], ['role']],
+      ['another kind', () => ['PATCH', `/api-keys/${own.apiKey}`, { kind: 'service', serviceName: 'x' }], ['kind', 'serviceName']],
+      ['an end in the past', () => ['PATCH', `/api-keys/${own.apiKey}`, { expiresAt: '2020-01-01T00:00:00Z' }], ['expiresAt']],
+      ['a segment for a key that has none', () => ['PATCH', `/api-keys/${own.apiKey}`, { name: 'one[segment]' }], ['name']],
+      ['a negative overlap', () => ['POST', `/api-keys/${own.apiKey}/rotate`, { overlapSeconds: -1 }], ['overlapSeconds']],
+      ['an overlap beyond 30 days', () => ['POST', `/api-keys/${own.apiKey}/rotate`, { overlapSeconds: 2_592_001 }], ['overlapSeconds']],
       ['no name', () => ['PATCH', `/products/${own.product}`, { name: null }], ['name']],
       [
         'a contradiction with what is stored',

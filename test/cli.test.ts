@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Running } from '../src/boot.js';
-import { withKey } from './support/client.js';
+import { anyone, withKey } from './support/client.js';
 import { ServerProcess, startServer } from './support/server.js';
 import { testEnvironment } from './support/settings.js';
 import { Vendor } from './support/vendor.js';
@@ -89,6 +89,64 @@ describe('the command line beside a server', () => {
     expect(revoked).toMatchObject({ code: 0, stderr: '' });
     expect(JSON.parse(revoked.stdout)).toMatchObject({ id: body.data.id, status: 'revoked' });
     expect(await status(key)).toBe(401);
+  });
+
+  it('creates a limited service account, and rotates it into one that is the same', async () => {
+    const create = ['keys', 'create', ...inLive(), '--name', 'export[bulk]', '--scopes', 'licenses:read', '--service', 'nightly-export'];
+    const limits = ['--allowed-ips', '127.0.0.1/8, ::1', '--rate-limit', '600', '--json'];
+    const created = await latchkey([...create, ...limits]);
+    expect(created).toMatchObject({ code: 0, stderr: '' });
+    const old = JSON.parse(created.stdout);
+    const same = {
+      name: 'export[bulk]',
+      kind: 'service',
+      serviceName: 'nightly-export',
+      allowedIps: ['127.0.0.0/8', '::1/128'],
+      rateLimitPerMinute: 600,
+    };
+    expect(old).toMatchObject(same);
+
+    const rotated = await latchkey(['keys', 'rotate', old.id, ...inLive(), '--overlap-seconds', '3600', '--quiet']);
+    expect(rotated).toMatchObject({ code: 0, stderr: '', stdout: expect.stringMatching(/^lk_live_[0-9A-Za-z]{38}\n$/) });
+    const { body } = await withKey(server.url, rotated.stdout.trim()).get('/api-keys/current');
+    expect(body.data).toMatchObject({ ...same, status: 'active' });
+    expect((await vendor.api.get(`/api-keys/${old.id}`)).body.data).toMatchObject({ status: 'expiring', successorId: body.data.id });
+    const again = await latchkey(['keys', 'rotate', old.id, ...inLive()]);
+    expect(again).toEqual({ code: 1, stdout: '', stderr: 'error: The API key is expiring.\n' });
+
+    const wrong = await latchkey([...create, '--allowed-ips', '10.0.0.0/33', '--rate-limit', 'many']);
+    expect(wrong).toMatchObject({ code: 2, stdout: '' });
+    expect(wrong.stderr).toMatch(/^error: --allowed-ips: each must be .*\nerror: --rate-limit: must be a whole number\n$/);
+    const tooLong = await latchkey(['keys', 'rotate', body.data.id, ...inLive(), '--overlap-seconds', '2592001']);
+    expect(tooLong).toMatchObject({ code: 2, stderr: 'error: --overlap-seconds: must be at most 2592000\n' });
+  });
+
+  it('audits the keys that work: those of one environment, or of both', async () => {
+    const other = await Vendor.signUp(server.url);
+    const create = async (fields: object): Promise<{ id: string; key: string }> =>
+      (await other.api.post('/api-keys', { scopes: ['licenses:read'], expiresAt: '2999-01-01T00:00:00Z', ...fields })).body.data;
+    const [leaked, revoked] = [await create({ name: 'leaked' }), await create({ name: 'revoked' })];
+    await anyone(server.url).post('/api-keys/verify-leak', { key: leaked.key });
+    await other.api.delete(`/api-keys/${revoked.id}`);
+
+    const audit = ['keys', 'audit', '--account', other.account.slug];
+    const [inWords, asJson, inTest] = await Promise.all([
+      latchkey(audit),
+      latchkey([...audit, '--json']),
+      latchkey([...audit, '--environment', 'test', '--json']),
+    ]);
+    expect(inWords).toMatchObject({ code: 0, stderr: '' });
+    expect(inWords.stdout).toMatch(/^ID +NAME +ENVIRONMENT +KEY +FINDINGS\n/);
+    expect(inWords.stdout).toMatch(new RegExp(`^${leaked.id}  leaked .* was reported as leaked on [\\d-]+; was never used$`, 'm'));
+    expect(inWords.stdout).toMatch(/live key .* has full access; has no end$/m);
+    expect(inWords.stdout).not.toMatch(/revoked/);
+    expect(inWords.stdout).not.toMatch(SECRET);
+    const named = ({ stdout }: Ended) => (JSON.parse(stdout) as { name: string }[]).map(({ name }) => name);
+    expect([named(asJson), named(inTest)]).toEqual([['leaked', 'live key', 'test key'], ['test key']]);
+    expect(JSON.parse(asJson.stdout)[0].findings).toEqual([
+      { code: 'LEAKED', message: expect.any(String) },
+      { code: 'NEVER_USED', message: 'was never used' },
+    ]);
   });
 
   it('reaches the keys of the environment that it names and of no other', async () => {

@@ -52,7 +52,13 @@ interface Operation {
 }
 
 /** What anyone may call; everything else needs a credential. */
-const PUBLIC = ['GET /', 'GET /health/live', 'GET /health/ready', 'POST /api/v1/licenses/validate-key'];
+const PUBLIC = [
+  'GET /',
+  'GET /health/live',
+  'GET /health/ready',
+  'POST /api/v1/licenses/validate-key',
+  'POST /api/v1/api-keys/verify-leak',
+];
 /** What ignores idempotency keys. */
 const FRESH = ['POST /api/v1/licenses/validate-key', 'POST /api/v1/machines/{id}/heartbeat'];
 /** Served as a page, for people. */
@@ -369,7 +375,18 @@ async function answersOfEach(vendor: Vendor, operations: Operation[]): Promise<M
   const machine = (await call(vendor.app(license), 'POST', '/machines', activation)).body.data;
   await call(vendor.app(license), 'POST', '/machines', activation);
   await call(api, 'POST', '/machines', { licenseId: license.id, fingerprint: 'fingerprint-2' });
-  const apiKey = await create('/api-keys', { name: 'x', scopes: ['licenses:read'], expiresAt: '2099-01-01T00:00:00Z', metadata });
+  const apiKey = await create('/api-keys', {
+    name: 'x[bulk]',
+    scopes: ['licenses:read'],
+    expiresAt: '2099-01-01T00:00:00Z',
+    allowedIps: ['203.0.113.0/24'],
+    rateLimitPerMinute: 600,
+    kind: 'service',
+    serviceName: 'x',
+    metadata,
+  });
+  await call(api, 'POST', `/api-keys/${apiKey.id}/rotate`, { overlapSeconds: 60 });
+  for (const key of [apiKey.key, 'x']) await call(anyone(vendor.baseUrl), 'POST', '/api-keys/verify-leak', { key });
   await call(api, 'GET', '/api-keys/current');
   const user = await create('/users', { email: 'ada@example.com', name: 'Ada', role: 'read-only', metadata });
   const userKey = await create(`/users/${user.id}/keys`, { name: 'x', expiresAt: '2099-01-01T00:00:00Z' });
