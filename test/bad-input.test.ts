@@ -51,7 +51,7 @@ describe('bad input', () => {
   let vendor: Vendor;
   let schemas: Record<string, Schema>;
   let targets: Target[];
-  let own: Record<'product' | 'otherPolicy' | 'policy' | 'entitlement' | 'license' | 'machine' | 'apiKey', string>;
+  let own: Record<'product' | 'otherPolicy' | 'policy' | 'entitlement' | 'license' | 'machine' | 'apiKey' | 'auditEntry', string>;
   let code: string;
   let productCode: string;
   let before: unknown;
@@ -79,6 +79,7 @@ describe('bad input', () => {
       license: license.id,
       machine: machine.id,
       apiKey: apiKey.id,
+      auditEntry: await anAuditEntry(),
     };
     const { body: document } = expectStatus(await send(server.url, 'GET', '/openapi.json'), 200);
     schemas = document.components.schemas;
@@ -89,6 +90,15 @@ describe('bad input', () => {
     await database.end();
     await server.stop();
   });
+
+  async function anAuditEntry(): Promise<string> {
+    const { rows } = await database.query<{ id: string }>(
+      `INSERT INTO audit_entry (id, environment_id, action, actor_type)
+       SELECT gen_random_uuid(), id, 'test.noted', 'system' FROM environment WHERE account_id = $1 AND name = 'live' RETURNING id`,
+      [vendor.account.id],
+    );
+    return rows[0]!.id;
+  }
 
   /** Every row that the vendor has, and every account that a request of this file could have made. */
   async function everything(): Promise<Record<string, unknown[]>> {
@@ -119,6 +129,7 @@ describe('bad input', () => {
       entitlements: own.entitlement,
       licenses: own.license,
       machines: own.machine,
+      'audit-logs': own.auditEntry,
     };
     return Object.entries(paths).flatMap(([path, methods]) =>
       Object.entries(methods).map(([method, operation]) => {
@@ -436,6 +447,16 @@ describe('bad input', () => {
       ['/machines?licenseId=null', 'licenseId'],
       ['/policies?productId=1', 'productId'],
       ['/products?code[]=x', 'code'],
+      ['/audit-logs?actor=somebody', 'actor'],
+      ['/audit-logs?action=*', 'action'],
+      ['/audit-logs?action[]=x', 'action'],
+      ['/audit-logs?resource=:', 'resource'],
+      ['/audit-logs?ip=here', 'ip'],
+      ['/audit-logs?from=1', 'from'],
+      ['/audit-logs?to=2026-02-30T00:00:00Z', 'to'],
+      ['/audit-logs/auth-failures?groupBy=route', 'groupBy'],
+      ['/audit-logs/auth-failures?limit=101', 'limit'],
+      ['/audit-logs/auth-failures?from=x', 'from'],
     ])('%s is refused at %s', async (path, field) => {
       const reply = await vendor.api.get(path);
       expect([reply.status, reply.body.code, pathsOf(reply)]).toEqual([400, 'VALIDATION_ERROR', [field]]);
