@@ -51,7 +51,10 @@ describe('bad input', () => {
   let vendor: Vendor;
   let schemas: Record<string, Schema>;
   let targets: Target[];
-  let own: Record<'product' | 'otherPolicy' | 'policy' | 'entitlement' | 'license' | 'machine' | 'apiKey' | 'user' | 'userKey', string>;
+  let own: Record<
+    'product' | 'otherPolicy' | 'policy' | 'entitlement' | 'license' | 'machine' | 'apiKey' | 'auditEntry' | 'user' | 'userKey',
+    string
+  >;
   let code: string;
   let productCode: string;
   let before: unknown;
@@ -83,6 +86,7 @@ describe('bad input', () => {
       apiKey: apiKey.id,
       user: user.body.data.id,
       userKey: userKey.body.data.id,
+      auditEntry: await anAuditEntry(),
     };
     const { body: document } = expectStatus(await send(server.url, 'GET', '/openapi.json'), 200);
     schemas = document.components.schemas;
@@ -93,6 +97,15 @@ describe('bad input', () => {
     await database.end();
     await server.stop();
   });
+
+  async function anAuditEntry(): Promise<string> {
+    const { rows } = await database.query<{ id: string }>(
+      `INSERT INTO audit_entry (id, environment_id, action, actor_type)
+       SELECT gen_random_uuid(), id, 'test.noted', 'system' FROM environment WHERE account_id = $1 AND name = 'live' RETURNING id`,
+      [vendor.account.id],
+    );
+    return rows[0]!.id;
+  }
 
   /** Every row that the vendor has, and every account that a request of this file could have made. */
   async function everything(): Promise<Record<string, unknown[]>> {
@@ -134,6 +147,7 @@ describe('bad input', () => {
       users: own.user,
       keys: own.userKey,
       accounts: vendor.account.id,
+      'audit-logs': own.auditEntry,
     };
     return Object.entries(paths).flatMap(([path, methods]) =>
       Object.entries(methods).map(([method, operation]) => {
@@ -458,6 +472,16 @@ describe('bad input', () => {
       ['/users?role=constructor', 'role'],
       ['/users?email=', 'email'],
       ['/users?q[]=x', 'q'],
+      ['/audit-logs?actor=somebody', 'actor'],
+      ['/audit-logs?action=*', 'action'],
+      ['/audit-logs?action[]=x', 'action'],
+      ['/audit-logs?resource=:', 'resource'],
+      ['/audit-logs?ip=here', 'ip'],
+      ['/audit-logs?from=1', 'from'],
+      ['/audit-logs?to=2026-02-30T00:00:00Z', 'to'],
+      ['/audit-logs/auth-failures?groupBy=route', 'groupBy'],
+      ['/audit-logs/auth-failures?limit=101', 'limit'],
+      ['/audit-logs/auth-failures?from=x', 'from'],
     ])('%s is refused at %s', async (path, field) => {
       const reply = await vendor.api.get(path);
       expect([reply.status, reply.body.code, pathsOf(reply)]).toEqual([400, 'VALIDATION_ERROR', [field]]);

@@ -142,7 +142,12 @@ describe('the OpenAPI document', () => {
         platform: ['platform'],
         license: ['license'],
         userKey: ['userKey'],
-        apiKey: ['apiKey', 'apiKeyHeader', ...(access.kind === 'apiKey' && access.orLicense ? ['license'] : [])],
+        apiKey: [
+          'apiKey',
+          'apiKeyHeader',
+          ...(access.kind === 'apiKey' && access.orLicense ? ['license'] : []),
+          ...(access.kind === 'apiKey' && access.orPlatform === true ? ['platform'] : []),
+        ],
       }[access.kind];
       expect([nameOf(operation), schemes]).toEqual([nameOf(operation), expected]);
       if (access.kind === 'apiKey') expect(operation['x-required-scopes']).toEqual(access.scopes);
@@ -406,6 +411,13 @@ async function answersOfEach(vendor: Vendor, operations: Operation[]): Promise<M
   }
   for (const action of ['check-in', 'renew', 'suspend', 'reinstate', 'ban', 'unban'])
     await call(api, 'POST', `/licenses/${license.id}/${action}`);
+
+  // Somebody is refused, and is in the log for it.
+  expectStatus(await vendor.app(license).get('/products'), 403);
+  for (const by of ['ip', 'code', 'keyPrefix']) await call(api, 'GET', `/audit-logs/auth-failures?groupBy=${by}`);
+  const logged = (await call(api, 'GET', '/audit-logs')).body.data;
+  await call(api, 'GET', `/audit-logs/${logged[0].id}`);
+  await call(api, 'GET', '/audit-logs/verify');
 
   const each = {
     products: product,

@@ -51,6 +51,7 @@ interface World {
   fingerprint: string;
   userEmail: string;
   memberEmail: string;
+  auditEntry: string;
 }
 
 /** Which resource an id names, by the collection that it stands behind. */
@@ -63,6 +64,7 @@ const resourceOfCollection: Record<string, keyof World> = {
   machines: 'machine',
   users: 'user',
   keys: 'userKey',
+  'audit-logs': 'auditEntry',
 };
 
 /** What belongs to an account, and so to both of its environments; no other account has any part in it. */
@@ -116,8 +118,16 @@ const validBodies: Record<string, (world: World) => object> = {
   'POST /api/v1/users/{id}/keys': () => ({ name: 'laptop' }),
 };
 
+/** Tables of which no role of ours may change a row, be it its own or not. */
+const appendOnly = ['audit_entry'];
+
 /** Routes whose body belongs to no tenant. */
-const tenantless = ['POST /api/v1/accounts', 'POST /api/v1/api-keys/verify-leak', 'POST /api/v1/licenses/validate-key'];
+const tenantless = [
+  'POST /api/v1/auth/token',
+  'POST /api/v1/accounts',
+  'POST /api/v1/api-keys/verify-leak',
+  'POST /api/v1/licenses/validate-key',
+];
 
 const unique = (what: string): string => `${what}-${uuidv7()}`;
 const nameOf = ({ method, path }: Operation): string => `${method} ${path}`;
@@ -191,7 +201,13 @@ describe('tenancy', () => {
       testClock,
       environmentId,
     ]);
+    const auditEntry = uuidv7();
+    await database.query(
+      `INSERT INTO audit_entry (id, environment_id, action, actor_type, resource_type, resource_id) VALUES ($1, $2, 'test.noted', 'system', 'license', $3)`,
+      [auditEntry, environmentId, license.id],
+    );
     return {
+      auditEntry,
       apiKey: apiKey.id,
       product: product.id,
       policy: policy.id,
@@ -615,13 +631,15 @@ describe('tenancy', () => {
     it('writes into no other environment', async () => {
       for (const table of await tenantTables()) {
         const elsewhere = environments.foreign[0];
+        const refusal = appendOnly.includes(table) ? /^42501 permission denied/ : /^42501 .*row-level security/;
         const moved = await asTenant(`UPDATE ${table} SET environment_id = $1`, [elsewhere]);
-        expect({ table, refusal: moved.refusal }).toEqual({ table, refusal: expect.stringMatching(/^42501 .*row-level security/) });
+        expect({ table, refusal: moved.refusal }).toEqual({ table, refusal: expect.stringMatching(refusal) });
         const copied = await asTenant(
           `INSERT INTO ${table} SELECT (jsonb_populate_record(row, jsonb_build_object('environment_id', $1::text))).* FROM ${table} AS row LIMIT 1`,
           [elsewhere],
         );
         expect({ table, refusal: copied.refusal }).toEqual({ table, refusal: expect.stringMatching(/^42501 .*row-level security/) });
+        if (appendOnly.includes(table)) continue;
         const touched = await asTenant(`UPDATE ${table} SET created_at = created_at WHERE environment_id = $1`, [elsewhere]);
         expect({ table, count: touched.rowCount, refusal: touched.refusal }).toEqual({ table, count: 0, refusal: undefined });
       }
@@ -655,11 +673,11 @@ describe('tenancy', () => {
         expect({ text, refusal: (await asTenant(text)).refusal }).toEqual({ text, refusal: expect.stringMatching(/^23503 /) });
         await expect(database.query(text)).rejects.toMatchObject({ code: '23503' });
       }
-      // Every reference between tenants' tables carries the environment with it. (Accounts share users by their ids.)
+      // Every reference between tenants' tables carries the environment with it; people may belong to many accounts.
       const { rows } = await database.query<{ name: string }>(
         `SELECT conname AS name FROM pg_constraint
-          WHERE contype = 'f' AND connamespace = 'public'::regnamespace AND confrelid NOT IN ('environment'::regclass, 'account'::regclass, 'vendor_user'::regclass)
-            AND cardinality(conkey) < 2`,
+          WHERE contype = 'f' AND connamespace = 'public'::regnamespace AND cardinality(conkey) < 2
+            AND confrelid NOT IN ('environment'::regclass, 'account'::regclass, 'vendor_user'::regclass)`,
       );
       expect(rows).toEqual([]);
     });
@@ -702,7 +720,10 @@ describe('tenancy', () => {
 });
 
 /** Ids that nobody has. */
-function strangers(): Record<'apiKey' | 'product' | 'policy' | 'entitlement' | 'license' | 'machine' | 'user' | 'userKey', string> {
+function strangers(): Record<
+  'apiKey' | 'product' | 'policy' | 'entitlement' | 'license' | 'machine' | 'auditEntry' | 'user' | 'userKey',
+  string
+> {
   return {
     apiKey: uuidv7(),
     product: uuidv7(),
@@ -712,6 +733,7 @@ function strangers(): Record<'apiKey' | 'product' | 'policy' | 'entitlement' | '
     machine: uuidv7(),
     user: uuidv7(),
     userKey: uuidv7(),
+    auditEntry: uuidv7(),
   };
 }
 
@@ -739,9 +761,17 @@ const allowedAcrossTenants: Record<string, string> = {
   'accounts/accounts.service.ts: suspend or reinstate an account': 'for the operator: the platform token or the command line',
   'api-keys/current-key.service.ts: show a user key to itself': 'its own row, by its own id; it may have been made in another account',
   'api-keys/leak-check.service.ts: record that a key leaked': 'whoever finds a key knows no account: the tenant is what is asked for',
-  'auth/authenticator.ts: FIND_ACCOUNT': 'from an id or slug to an id, to compare it with the account of a credential',
+  'audit/audit-chain.worker.ts: find entries to link into the audit chains': 'chains of every tenant are extended by the same worker',
+  'audit/audit-chain.worker.ts: link entries into an audit chain': 'each time one chain: entries of its tenant, named by its id',
+  'audit/audit.service.ts: count failures of authentication for the operator': 'the platform token sees those of all tenants and of none',
   'auth/authenticator.ts: FIND_API_KEY': 'whose key is this: the tenant is what is asked for',
+  'auth/authenticator.ts: FIND_API_KEY_OF_TOKEN': 'whose token is this: the same, by the id in what we have signed',
   'auth/authenticator.ts: FIND_LICENSE': 'whose license key is this: the tenant is what is asked for',
+  'auth/authenticator.ts: FIND_USER_KEY': 'whose key is this, and which accounts does it open',
+  'auth/authenticator.ts: FIND_USER_KEY_OF_TOKEN': 'the same, by the id in what we have signed',
+  'auth/key-use.worker.ts: keep the last use of keys': 'times of many keys in one statement; can write nothing else',
+  'auth/license-keys.ts: FIND_ACCOUNT': 'from an id or slug to an id, to compare it with the account of a credential',
+  'core/auth-failures.ts: write failures of authentication': 'rows of many tenants and of none in one statement; can only insert',
   'cli/session.ts: FIND_ENVIRONMENT': 'from the account that the operator names to its environment',
   'core/idempotency.ts: claim an idempotency key': 'kept answers belong to credentials; the digest has whose it is, and which environment',
   'core/idempotency.ts: keep the first answer to an idempotency key': 'the same; sealed, and found by that digest alone',

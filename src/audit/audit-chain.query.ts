@@ -1,6 +1,6 @@
 import type { Database, Db, Tenant } from '../core/database.js';
 import { CHAIN_START, type ChainBreak, type ChainEnd, type ChainLink, extendChain, followChain } from '../domain/audit-chain.js';
-import type { AuditLink } from '../generated/prisma/client.js';
+import type { AuditEntry, AuditLink } from '../generated/prisma/client.js';
 
 /** How many entries are in memory at once. */
 const SEAL_BATCH = 500;
@@ -8,6 +8,8 @@ const CHECK_BATCH = 1000;
 
 /** The chain of the entries that belong to no tenant. */
 const NO_TENANT = '00000000-0000-0000-0000-000000000000';
+/** Before every id. */
+export const FIRST = NO_TENANT;
 
 /** The chains that have something to link. */
 export async function chainsToSeal(db: Db): Promise<string[]> {
@@ -16,30 +18,39 @@ export async function chainsToSeal(db: Db): Promise<string[]> {
 }
 
 /**
- * Links the next entries of the chain. One does so at a time over all servers: who comes second waits, or with `orLeave`
- * leaves it to the first. Answers whether there may be more.
+ * Links the next entries of the chain, of those that wait behind `after`. One does so at a time over all servers: who
+ * comes second waits, or with `orLeave` leaves it to the first. Answers behind which to go on, null when there are no more.
  */
-export async function sealNext(db: Db, chainId: string, { orLeave }: { orLeave: boolean }): Promise<boolean> {
-  if (!(await lockChain(db, chainId, orLeave))) return false;
-  const rows = await db.$queryRaw<{ id: string }[]>`
-    SELECT entry.id
-      FROM audit_pending AS pending
-      JOIN audit_entry AS entry ON entry.id = pending.entry_id
-     WHERE pending.chain_id = ${chainId}::uuid
-       AND COALESCE(entry.environment_id, ${NO_TENANT}::uuid) = pending.chain_id
-       AND NOT EXISTS (SELECT FROM audit_link WHERE entry_id = entry.id)
-     ORDER BY entry.id
-     LIMIT ${SEAL_BATCH}`;
-  const ids = rows.map(({ id }) => id);
-  if (ids.length === 0) return false;
-  const last = await db.auditLink.findFirst({ where: { chainId }, orderBy: { position: 'desc' } });
-  const entries = await db.auditEntry.findMany({ where: { id: { in: ids } }, orderBy: { id: 'asc' } });
-  const links = extendChain(last === null ? CHAIN_START : toLink(last), entries);
-  await db.auditLink.createMany({
-    data: links.map(({ position, entryId, hash }) => ({ chainId, position, entryId, hash: Uint8Array.from(hash) })),
+export async function sealNext(db: Db, chainId: string, after: string, orLeave: boolean): Promise<string | null> {
+  if (!(await lockChain(db, chainId, orLeave))) return null;
+  const waiting = await db.auditPending.findMany({
+    where: { chainId, entryId: { gt: after } },
+    orderBy: { entryId: 'asc' },
+    take: SEAL_BATCH,
   });
-  await db.auditPending.deleteMany({ where: { entryId: { in: ids } } });
-  return ids.length === SEAL_BATCH;
+  const entries = await linkable(
+    db,
+    chainId,
+    waiting.map(({ entryId }) => entryId),
+  );
+  if (entries.length > 0) {
+    const last = await db.auditLink.findFirst({ where: { chainId }, orderBy: { position: 'desc' } });
+    const links = extendChain(last === null ? CHAIN_START : toLink(last), entries);
+    await db.auditLink.createMany({ data: links.map(({ hash, ...link }) => ({ chainId, ...link, hash: Uint8Array.from(hash) })) });
+    await db.auditPending.deleteMany({ where: { entryId: { in: links.map(({ entryId }) => entryId) } } });
+  }
+  return waiting.length < SEAL_BATCH ? null : (waiting.at(-1)?.entryId ?? null);
+}
+
+/** Their entries, without those that somebody deleted, moved or linked behind our back: these stay as evidence. */
+async function linkable(db: Db, chainId: string, ids: string[]): Promise<AuditEntry[]> {
+  const entries = await db.auditEntry.findMany({
+    where: { id: { in: ids }, environmentId: chainId === NO_TENANT ? null : chainId },
+    orderBy: { id: 'asc' },
+  });
+  const linked = await db.auditLink.findMany({ where: { entryId: { in: ids } }, select: { entryId: true } });
+  const isLinked = new Set(linked.map(({ entryId }) => entryId));
+  return entries.filter(({ id }) => !isLinked.has(id));
 }
 
 /** Until the end of the transaction. */
@@ -70,11 +81,11 @@ export async function checkChain(database: Database, tenant: Tenant): Promise<{ 
 }
 
 async function followNext(db: Db, chainId: string, end: ChainEnd): Promise<{ end: ChainEnd; broken: ChainBreak | null }> {
-  const links = await db.auditLink.findMany({
-    where: { chainId, position: { gt: end.position } },
-    orderBy: { position: 'asc' },
-    take: CHECK_BATCH,
-  });
+  // Bounded on both sides, so that a batch reads no more than itself, however long the chain.
+  const next = { gt: end.position, lte: end.position + CHECK_BATCH };
+  const found = await db.auditLink.findMany({ where: { chainId, position: next }, orderBy: { position: 'asc' } });
+  const behind = found.length > 0 ? [] : await db.auditLink.findMany({ where: { chainId, position: { gt: end.position } }, take: 1 });
+  const links = [...found, ...behind];
   const entries = await db.auditEntry.findMany({ where: { id: { in: links.map(({ entryId }) => entryId) } } });
   return followChain(end, links.map(toLink), new Map(entries.map((entry) => [entry.id, entry])));
 }

@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { AuthFailures } from '../core/auth-failures.js';
 import { Database } from '../core/database.js';
 import { LOGGER } from '../core/logger.js';
-import { chainsToSeal, sealNext } from './audit-chain.query.js';
+import { chainsToSeal, FIRST, sealNext } from './audit-chain.query.js';
 
 const INTERVAL_MS = 1000;
 
@@ -63,10 +63,10 @@ export class AuditChainWorker implements OnApplicationBootstrap, OnApplicationSh
     }
   }
 
-  private async sealChain(chainId: string, how: { orLeave: boolean }): Promise<void> {
-    let mayHaveMore = true;
-    while (mayHaveMore) {
-      mayHaveMore = await this.database.acrossTenants('link entries into an audit chain', (db) => sealNext(db, chainId, how));
+  private async sealChain(chainId: string, { orLeave }: { orLeave: boolean }): Promise<void> {
+    for (let after: string | null = FIRST; after !== null;) {
+      const from: string = after;
+      after = await this.database.acrossTenants('link entries into an audit chain', (db) => sealNext(db, chainId, from, orLeave));
     }
   }
 }

@@ -20,7 +20,7 @@ const WINDOW_MS = 10_000;
 const DETAILED_ROWS = 50;
 const ADDRESS_ROWS = 100;
 /** While the database is away no more wait than this; then failures are told apart by tenant and code alone. */
-const MAX_WAITING_ROWS = 10_000;
+const MAX_WAITING_ROWS = 2_000;
 
 interface Failure {
   environmentId: string | null;

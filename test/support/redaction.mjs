@@ -79,8 +79,9 @@ function secretsIn(text, { all, others }) {
   return new Set([...ours, ...others.filter((secret) => text.includes(secret))]);
 }
 
+/** A third of it at most. */
 function masked(secret) {
-  return `${secret.slice(0, 12)}…${secret.slice(-4)} (${secret.length} characters)`;
+  return `${secret.slice(0, Math.min(12, secret.length / 3))}… (${secret.length} characters)`;
 }
 
 function ignoreMissing(error) {

@@ -8,7 +8,7 @@ import { testEnvironment } from './settings.js';
 
 /** A server in this process, on the test database and a port of its own; what it logs is kept with the run. */
 export function startServer(changes: Record<string, string> = {}, log = logFile()): Promise<Running> {
-  return boot(loadConfig(testEnvironment({ LOG_LEVEL: 'debug', ...changes })), {
+  return boot(loadConfig(testEnvironment(changes)), {
     write: (line: string) => {
       keepLog(log, line);
     },

@@ -22,7 +22,7 @@ export function testEnvironment(changes: Record<string, string> = {}): Record<st
     MASTER_KEY: testMasterKey(),
     PLATFORM_TOKEN: TEST_PLATFORM_TOKEN,
     PORT: '0',
-    LOG_LEVEL: 'silent',
+    LOG_LEVEL: 'debug',
     ...unlimited,
     ...changes,
   };

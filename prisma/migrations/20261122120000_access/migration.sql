@@ -103,7 +103,8 @@ CREATE TABLE "audit_entry" (
     "id" UUID NOT NULL,
     "environment_id" UUID DEFAULT (NULLIF(current_setting('app.environment_id'::text, true), ''::text))::uuid,
     "segment_id" UUID DEFAULT (NULLIF(current_setting('app.segment_id'::text, true), ''::text))::uuid,
-    "action" TEXT NOT NULL,
+    -- In the order of its bytes, so that `license.*` is a range of the index.
+    "action" TEXT COLLATE "C" NOT NULL,
     "actor_type" TEXT NOT NULL,
     "actor_id" TEXT,
     "ip" TEXT,
@@ -160,8 +161,8 @@ CREATE INDEX "idempotency_key_expires_at_idx" ON "idempotency_key"("expires_at")
 -- CreateIndex
 CREATE INDEX "audit_entry_page_idx" ON "audit_entry"("environment_id", "created_at" DESC, "id" DESC);
 
--- CreateIndex (with the operators that let it serve `license.*` under any collation)
-CREATE INDEX "audit_entry_action_idx" ON "audit_entry"("environment_id", "action" text_pattern_ops, "created_at" DESC, "id" DESC);
+-- CreateIndex
+CREATE INDEX "audit_entry_action_idx" ON "audit_entry"("environment_id", "action", "created_at" DESC, "id" DESC);
 
 -- CreateIndex
 CREATE INDEX "audit_entry_resource_idx" ON "audit_entry"("environment_id", "resource_type", "resource_id", "created_at" DESC, "id" DESC);
@@ -182,7 +183,7 @@ CREATE INDEX "audit_entry_auth_failures_idx" ON "audit_entry"("created_at" DESC)
 CREATE UNIQUE INDEX "audit_link_entry_id_key" ON "audit_link"("entry_id");
 
 -- CreateIndex
-CREATE INDEX "audit_pending_chain_idx" ON "audit_pending"("chain_id");
+CREATE INDEX "audit_pending_chain_idx" ON "audit_pending"("chain_id", "entry_id");
 
 -- CreateIndex
 CREATE INDEX "entitlement_segment_page_idx" ON "entitlement"("environment_id", "segment_id", "created_at" DESC, "id" DESC) WHERE ("segment_id" IS NOT NULL);
