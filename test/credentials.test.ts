@@ -104,7 +104,8 @@ describe('a credential', () => {
       values[`user token ${state}`] = await tokenOf(made, { uid: id });
     }
     const past = { exp: Math.floor(Date.now() / 1000) - 10 };
-    for (const of of ['apiKey', 'user']) values[`${of} token outlived`] = await resigned(values[`${of} token good`] ?? '', past);
+    for (const holder of ['apiKey', 'user'])
+      values[`${holder} token outlived`] = await resigned(values[`${holder} token good`] ?? '', past);
     // Signed by us, for a key that is not there.
     values['apiKey token unknown'] = await resigned(values['apiKey token good'] ?? '', { api_key: uuidv7() });
     values['user token unknown'] = await resigned(values['user token good'] ?? '', { user_key: uuidv7() });
@@ -164,7 +165,7 @@ describe('a credential', () => {
     it('is 401 when malformed, with a wrong check sum, or unknown; and the three look alike', async () => {
       const right = valueOf(form, 'good')!;
       const wrongCheckSum = right.slice(0, -2) + (right.endsWith('00') ? '11' : '00');
-      const variants = ['nonsense', wrongCheckSum, right.slice(1), valueOf(form, 'unknown')!];
+      const variants = ['nonsense', wrongCheckSum, right.slice(0, -1), valueOf(form, 'unknown')!];
       const shown: unknown[] = [];
       for (const value of variants) {
         const replies = await expectOutcomes(form, wrap(value), () => UNAUTHORIZED);

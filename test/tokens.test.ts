@@ -90,7 +90,11 @@ describe('the token exchange', () => {
     const both = await key({ scopes: ['products:read', 'policies:read'] });
     const jwt = await tokenFor(both);
     const narrow = await tokenFor(both, { scope: 'products:read' });
-    for (const headers of [{ authorization: `Bearer ${jwt}` }, { authorization: `ApiKey ${jwt}` }, { 'x-api-key': jwt }])
+    for (const headers of <Record<string, string>[]>[
+      { authorization: `Bearer ${jwt}` },
+      { authorization: `ApiKey ${jwt}` },
+      { 'x-api-key': jwt },
+    ])
       expect((await send(server.url, 'GET', '/api/v1/products', { headers })).status).toBe(200);
     expect((await use(jwt).get('/policies')).status).toBe(200);
     expect((await use(narrow).get('/products')).status).toBe(200);

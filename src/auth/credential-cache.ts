@@ -5,7 +5,7 @@ import { LRUCache } from 'lru-cache';
  * How old a fact about a credential may be. A revocation is effective everywhere within one second (contract: auth.md),
  * on any number of instances and without a message between them: nobody trusts what was read longer ago than this.
  */
-const MAX_AGE_MS = 800;
+export const MAX_AGE_MS = 800;
 const MAX_ENTRIES = 10_000;
 
 interface Entry {
@@ -23,8 +23,8 @@ interface Entry {
 export class CredentialCache {
   private readonly entries = new LRUCache<string, Entry>({ max: MAX_ENTRIES });
 
-  read<Facts>(name: string, load: () => Promise<Facts | null>): Promise<Facts | null> {
-    const now = performance.now();
+  /** `load` is called when nothing recent enough is known; null = there is no such credential. `now` in milliseconds. */
+  read<Facts>(name: string, load: () => Promise<Facts | null>, now = performance.now()): Promise<Facts | null> {
     const known = this.entries.get(name);
     if (known !== undefined && now - known.startedAt < MAX_AGE_MS) return known.facts as Promise<Facts | null>;
     const facts = load();
