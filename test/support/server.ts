@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { boot, type Running } from '../../src/boot.js';
 import { loadConfig } from '../../src/core/config.js';
@@ -46,12 +47,18 @@ export class ServerProcess {
     const url = await new Promise<string>((resolve, reject) => {
       const read = (chunk: Buffer): void => {
         output += chunk.toString();
-        keepLog(log, chunk);
         const ready = /Latchkey is ready at (\S+)/.exec(output);
         if (ready?.[1] !== undefined) resolve(ready[1]);
       };
       child.stdout.on('data', read);
       child.stderr.on('data', read);
+      child.stderr.on('data', (chunk: Buffer) => {
+        keepLog(log, chunk);
+      });
+      // What else it prints is for the operator: the demo's key, shown once.
+      createInterface(child.stdout).on('line', (line) => {
+        if (line.startsWith('{')) keepLog(log, `${line}\n`);
+      });
       child.once('error', reject);
       child.once('exit', (code) => {
         reject(new Error(`the server exited with ${String(code)}:\n${output}`));
