@@ -6,7 +6,7 @@ import { MasterKey } from '../dist/core/master-key.js';
 import { Cleanup } from './support/cleanup.js';
 import { startDatabase } from './support/database.js';
 import { median } from './support/report.js';
-import { startServer, Target } from './support/targets.js';
+import { startServer, Target, unlimited } from './support/targets.js';
 
 /**
  * `npm run bench:auth`: what does authentication cost? A route that does nothing, open and behind the guard, with each
@@ -18,9 +18,6 @@ const SECONDS = 4;
 const ROUNDS = 3;
 const REFUSALS = 1500;
 const PLATFORM_TOKEN = 'platform-token-of-the-bench-0123456789';
-const NO_LIMITS = Object.fromEntries(
-  ['VALIDATE', 'VALIDATE_UNKNOWN', 'ACTIVATE', 'AUTH_FAILURES', 'MANAGEMENT', 'PUBLIC'].map((name) => [`LIMIT_${name}_PER_MINUTE`, '0']),
-);
 
 const say = (text) => process.stdout.write(`${text}\n`);
 
@@ -146,12 +143,10 @@ async function main() {
       LOG_LEVEL: 'silent',
       PORT: '0',
       PLATFORM_TOKEN,
-      ...NO_LIMITS,
+      ...unlimited,
     };
-    const server = await startServer(
-      { databaseUrl: database.url, directory: database.directory, masterKey: environment.MASTER_KEY, environment },
-      cleanup,
-    );
+    const settings = { databaseUrl: database.url, directory: database.directory, masterKey: environment.MASTER_KEY };
+    const server = await startServer(settings, cleanup, { PLATFORM_TOKEN });
     const { key, headers } = await credentialsOf(server.url);
     await server.stop();
     const app = new Target('bench application', [fileURLToPath(new URL('./support/auth-app.js', import.meta.url))], {

@@ -70,7 +70,7 @@ export class Target {
 }
 
 /** A load generator asks from one address. */
-const unlimited = Object.fromEntries(
+export const unlimited = Object.fromEntries(
   Object.keys(knownSettings)
     .filter((name) => name.startsWith('LIMIT_'))
     .map((name) => [name, '0']),
