@@ -244,7 +244,7 @@ describe('API keys', () => {
   it('keys and their descendants never gain what the first of them lacked, whatever they call', async () => {
     const vendor = await signUp();
     const addresses = [[], ['127.0.0.0/8', '::1'], ['127.0.0.0/9', '127.128.0.0/9', '::/0'], ['0.0.0.0/0', '::/0']];
-    const field = <T>(...values: T[]) => fc.option(fc.constantFrom(...values), { nil: undefined, freq: 1 });
+    const field = <T>(...values: T[]) => fc.option(fc.constantFrom(...values), { nil: undefined, freq: 2 });
     const fields = fc.record({
       name: field('x', 'x[bulk]', 'x[segment]', 'x[bulk][segment]'),
       scopes: field([], ['api-keys:write'], ['api-keys:write', 'api-keys:read', 'licenses:read'], [...allScopes]),
@@ -265,6 +265,8 @@ describe('API keys', () => {
       if (key.scopes.length === 0 && !key.flairs.includes('segment')) return Infinity;
       return DEFAULT_RATE * (key.flairs.includes('bulk') ? 10 : 1);
     };
+    /** What is rotated out stops at the end of its overlap, whatever its own end is put off to. */
+    const endOf = ({ expiresAt, retiresAt }: Key): string => [expiresAt ?? '9999', retiresAt ?? '9999'].sort()[0]!;
     const allows = ({ allowedIps }: Key, ip: string): boolean => {
       const list = new BlockList();
       const type = (text: string) => (text.includes(':') ? 'ipv6' : 'ipv4');
@@ -278,7 +280,7 @@ describe('API keys', () => {
         : []),
       ...['127.0.0.1', '127.200.0.1', '9.9.9.9', '::1', '2001:db8::1'].filter((ip) => allows(key, ip) && !allows(first, ip)),
       ...(rankOf(key) > rankOf(first) ? ['rate'] : []),
-      ...((key.expiresAt ?? '9999') > (first.expiresAt ?? '9999') ? ['end'] : []),
+      ...(endOf(key) > endOf(first) ? ['end'] : []),
       ...(first.flairs.includes('segment') && !key.flairs.includes('segment') ? ['segment'] : []),
       ...(key.environment !== first.environment && (first.scopes.length > 0 || first.flairs.includes('segment')) ? ['environment'] : []),
     ];
