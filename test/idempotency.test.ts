@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import pg from 'pg';
 import type { Running } from '../src/boot.js';
 import { IdempotencyWorker } from '../src/core/idempotency.worker.js';
-import { anyone, Client, type Reply, send } from './support/client.js';
+import { anyone, Client, type Reply, send, withKey } from './support/client.js';
 import { startServer } from './support/server.js';
 import { TEST_PLATFORM_TOKEN, testDatabaseUrl } from './support/settings.js';
 import { expectStatus, Vendor } from './support/vendor.js';
@@ -11,7 +11,12 @@ import { expectStatus, Vendor } from './support/vendor.js';
 /** A POST with an Idempotency-Key is done once, and answered the same ever after (contract: http.md, "Idempotency"). */
 
 /** Their answers say how things are now: they ignore the key. */
-const FRESH = ['POST /api/v1/licenses/validate-key', 'POST /api/v1/machines/{id}/heartbeat'];
+const FRESH = [
+  'POST /api/v1/auth/token',
+  'POST /api/v1/auth/user-key-info',
+  'POST /api/v1/licenses/validate-key',
+  'POST /api/v1/machines/{id}/heartbeat',
+];
 
 interface Made {
   path: string;
@@ -27,6 +32,26 @@ const requests: Record<string, (vendor: Vendor) => Promise<Made>> = {
       body: { name: 'Second', slug: secondSlug(account.slug), ownerEmail: 'owner@example.com' },
       client: new Client(baseUrl, { authorization: `Bearer ${TEST_PLATFORM_TOKEN}` }),
     }),
+  'POST /api/v1/accounts/{id}/suspend': ({ baseUrl, account }) =>
+    Promise.resolve({ path: `/accounts/${account.id}/suspend`, client: withKey(baseUrl, TEST_PLATFORM_TOKEN) }),
+  'POST /api/v1/accounts/{id}/reinstate': async ({ baseUrl, account }) => {
+    const client = withKey(baseUrl, TEST_PLATFORM_TOKEN);
+    expectStatus(await client.post(`/accounts/${account.id}/suspend`), 200);
+    return { path: `/accounts/${account.id}/reinstate`, client };
+  },
+  'POST /api/v1/users': () => Promise.resolve({ path: '/users', body: { name: 'Ada', email: 'ada@example.com', role: 'support' } }),
+  'POST /api/v1/users/{id}/keys': async (vendor) => {
+    const { data } = expectStatus(await vendor.api.post('/users', { name: 'Ada', email: 'ada@example.com', role: 'support' }), 201).body;
+    return { path: `/users/${data.id}/keys`, body: { name: 'laptop' } };
+  },
+  'POST /api/v1/api-keys/{id}/rotate': async (vendor) => {
+    const { data } = expectStatus(await vendor.api.post('/api-keys', { name: 'old' }), 201).body;
+    return { path: `/api-keys/${data.id}/rotate`, body: { overlapSeconds: 60 } };
+  },
+  'POST /api/v1/api-keys/verify-leak': async (vendor) => {
+    const { data } = expectStatus(await vendor.api.post('/api-keys', { name: 'found in public' }), 201).body;
+    return { path: '/api-keys/verify-leak', body: { key: data.key }, client: anyone(vendor.baseUrl) };
+  },
   'POST /api/v1/api-keys': () => Promise.resolve({ path: '/api-keys', body: { name: 'one', environment: 'test' } }),
   'POST /api/v1/products': () => Promise.resolve({ path: '/products', body: { name: 'Editor', code: unique('p') } }),
   'POST /api/v1/policies': async (vendor) => ({ path: '/policies', body: { productId: (await vendor.product()).id, name: 'Pro' } }),

@@ -60,7 +60,12 @@ const PUBLIC = [
   'POST /api/v1/api-keys/verify-leak',
 ];
 /** What ignores idempotency keys. */
-const FRESH = ['POST /api/v1/licenses/validate-key', 'POST /api/v1/machines/{id}/heartbeat'];
+const FRESH = [
+  'POST /api/v1/auth/token',
+  'POST /api/v1/auth/user-key-info',
+  'POST /api/v1/licenses/validate-key',
+  'POST /api/v1/machines/{id}/heartbeat',
+];
 /** Served as a page, for people. */
 const NOT_IN_THE_DOCUMENT = ['GET /docs/errors'];
 

@@ -529,12 +529,20 @@ describe('tenancy', () => {
     expect((await a.api.get(`/licenses?key=${key}`)).body.data).toEqual([]);
   });
 
-  it('takes tenant and environment from the credential and from nothing else', async () => {
-    const elsewhere = { 'x-account-id': b.account.id, 'x-environment': 'test', 'x-environment-id': environments.foreign[0]! };
-    const reply = await a.api.call('GET', '/products?limit=100', { headers: elsewhere });
+  it('takes tenant and environment from the credential, and refuses a request that names others', async () => {
+    for (const elsewhere of <Record<string, string>[]>[
+      { 'x-account-id': b.account.id },
+      { 'x-account-id': b.account.slug },
+      { 'x-environment': 'test' },
+      { 'x-account-id': uuidv7() },
+    ]) {
+      for (const path of ['/products?limit=100', `/products/${foreign[0]!.world.product}`, '/account'])
+        expect([elsewhere, (await a.api.call('GET', path, { headers: elsewhere })).status]).toEqual([elsewhere, 401]);
+    }
+    const same = { 'x-account-id': a.account.slug, 'x-environment': 'live', 'x-environment-id': environments.foreign[0]! };
+    const reply = await a.api.call('GET', '/products?limit=100', { headers: same });
     expect(reply.body.data.map(({ id }: { id: string }) => id)).toContain(own.product);
-    expect((await a.api.call('GET', `/products/${foreign[0]!.world.product}`, { headers: elsewhere })).status).toBe(404);
-    expect((await a.api.call('GET', '/account', { headers: elsewhere })).body.data.id).toBe(a.account.id);
+    expect((await a.api.call('GET', `/products/${foreign[0]!.world.product}`, { headers: same })).status).toBe(404);
     const smuggled = { name: 'Editor', code: unique('p'), environmentId: environments.foreign[0] };
     expect((await a.api.post('/products', smuggled)).body.code).toBe('VALIDATION_ERROR');
   });

@@ -37,6 +37,7 @@ export class TokensController {
 
   @Post('user-key-info')
   @UserKeyOnly()
+  @Fresh()
   @AnswersOne(UserKeyInfoView, 'The accounts that the user key opens.')
   @ApiOperation({ summary: 'What a user key opens', description: 'The accounts of its user, with their role in each.' })
   userKeyInfo(@Caller() caller: UserKeyPrincipal) {
