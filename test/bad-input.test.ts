@@ -55,6 +55,7 @@ describe('bad input', () => {
     'product' | 'otherPolicy' | 'policy' | 'entitlement' | 'license' | 'machine' | 'apiKey' | 'auditEntry' | 'user' | 'userKey',
     string
   >;
+  let ownUserKey: string;
   let code: string;
   let productCode: string;
   let before: unknown;
@@ -76,6 +77,7 @@ describe('bad input', () => {
     const apiKey = expectStatus(await vendor.api.post('/api-keys', { name: 'one' }), 201).body.data;
     const user = expectStatus(await vendor.api.post('/users', { email: `ada-${MARK}@example.com`, name: 'Ada', role: 'support' }), 201);
     const userKey = expectStatus(await vendor.api.post(`/users/${user.body.data.id}/keys`, { name: 'laptop' }), 201);
+    ownUserKey = userKey.body.data.key;
     own = {
       product: product.id,
       policy: policy.id,
@@ -170,6 +172,7 @@ describe('bad input', () => {
   function callerOf(security: Record<string, string[]>[]): Client {
     const takes = (scheme: string): boolean => security.some((alternative) => scheme in alternative);
     if (takes('apiKey')) return vendor.api;
+    if (takes('userKey')) return new Client(server.url, { authorization: `Bearer ${ownUserKey}` });
     if (takes('license')) return withLicense(server.url, `KEY-${MARK}`, vendor.account.id);
     return takes('platform') ? new Client(server.url, { authorization: `Bearer ${TEST_PLATFORM_TOKEN}` }) : anyone(server.url);
   }
@@ -327,7 +330,8 @@ describe('bad input', () => {
     it('another content type is 415', async () => {
       const types = ['text/plain', 'application/x-www-form-urlencoded', 'application/xml', 'application/json; charset=latin1', 'json', ''];
       for (const type of types) {
-        await expectRefusals(withBody(), () => ({ raw: '{}', headers: { 'content-type': type } }), {
+        const taking = withBody().filter(({ operation }) => operation.requestBody?.content[type as 'application/json'] === undefined);
+        await expectRefusals(taking, () => ({ raw: '{}', headers: { 'content-type': type } }), {
           status: 415,
           code: 'UNSUPPORTED_MEDIA_TYPE',
         });
@@ -642,7 +646,6 @@ describe('bad input', () => {
       ['/api-keys', () => ({ name: 'x' }), { preset: 'constructor' }, ['preset']],
       ['/api-keys', () => ({ name: 'x' }), { environment: 'production' }, ['environment']],
       ['/api-keys', () => ({ name: 'x' }), { key: 'lk_live_mine', expiresAt: 'never' }, ['expiresAt', 'key']],
-      ['/api-keys', () => ({ name: 'x' }), { expiresAt: '2020-01-01T00:00:00Z' }, ['expiresAt']],
       ['/api-keys', () => ({ name: 'x' }), { allowedIps: ['10.0.0.0/33'] }, ['allowedIps']],
       ['/api-keys', () => ({ name: 'x' }), { allowedIps: ['10.0.0.0/8', '010.0.0.1'] }, ['allowedIps']],
       ['/api-keys', () => ({ name: 'x' }), { allowedIps: ['fe80::1%eth0'] }, ['allowedIps']],
@@ -655,12 +658,7 @@ describe('bad input', () => {
       ['/api-keys', () => ({ name: 'x' }), { kind: 'service', serviceName: null }, ['serviceName']],
       ['/api-keys', () => ({ name: 'x' }), { serviceName: 'export' }, ['serviceName']],
       ['/api-keys', () => ({ name: 'x' }), { kind: 'account', serviceName: 'export' }, ['serviceName']],
-      [
-        '/api-keys',
-        () => ({ name: 'x' }),
-        { scopes: [], preset: 'full', kind: 'service', expiresAt: '2020-01-01T00:00:00Z' },
-        ['expiresAt', 'preset', 'serviceName'],
-      ],
+      ['/api-keys', () => ({ name: 'x' }), { scopes: [], preset: 'full', kind: 'service' }, ['preset', 'serviceName']],
       ['/api-keys/verify-leak', () => ({ key: 'x' }), { key: 'x'.repeat(1001) }, ['key']],
       ['/licenses/validate-key', () => ({ key: 'x' }), { increment: 0 }, ['increment']],
       ['/licenses/validate-key', () => ({ key: 'x' }), { increment: 2 ** 31 }, ['increment']],
@@ -724,7 +722,6 @@ describe('bad input', () => {
       ['another id of a user', () => ['PATCH', `/users/${own.user}`, { userId: uuidv7() }], ['userId']],
       ['no role', () => ['PATCH', `/users/${own.user}`, { role: null }], ['role']],
       ['another kind', () => ['PATCH', `/api-keys/${own.apiKey}`, { kind: 'service', serviceName: 'x' }], ['kind', 'serviceName']],
-      ['an end in the past', () => ['PATCH', `/api-keys/${own.apiKey}`, { expiresAt: '2020-01-01T00:00:00Z' }], ['expiresAt']],
       ['a segment for a key that has none', () => ['PATCH', `/api-keys/${own.apiKey}`, { name: 'one[segment]' }], ['name']],
       ['a negative overlap', () => ['POST', `/api-keys/${own.apiKey}/rotate`, { overlapSeconds: -1 }], ['overlapSeconds']],
       ['an overlap beyond 30 days', () => ['POST', `/api-keys/${own.apiKey}/rotate`, { overlapSeconds: 2_592_001 }], ['overlapSeconds']],

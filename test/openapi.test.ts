@@ -54,6 +54,8 @@ interface Operation {
 /** What anyone may call; everything else needs a credential. */
 const PUBLIC = [
   'GET /',
+  'GET /api/v1/auth/scopes',
+  'POST /api/v1/auth/token',
   'GET /health/live',
   'GET /health/ready',
   'POST /api/v1/licenses/validate-key',
@@ -290,7 +292,8 @@ describe('the OpenAPI document', () => {
       if (name.startsWith('Update')) expect([name, required]).toEqual([name, []]);
     }
     for (const operation of operations.filter(({ requestBody }) => requestBody !== undefined)) {
-      expect([nameOf(operation), Object.keys(operation.requestBody?.content ?? {})]).toEqual([nameOf(operation), ['application/json']]);
+      const types = ['application/json', ...(operation.path === '/api/v1/auth/token' ? ['application/x-www-form-urlencoded'] : [])];
+      expect([nameOf(operation), Object.keys(operation.requestBody?.content ?? {})]).toEqual([nameOf(operation), types]);
     }
   });
 
@@ -400,7 +403,11 @@ async function answersOfEach(vendor: Vendor, operations: Operation[]): Promise<M
   await call(api, 'GET', '/api-keys/current');
   const user = await create('/users', { email: 'ada@example.com', name: 'Ada', role: 'read-only', metadata });
   const userKey = await create(`/users/${user.id}/keys`, { name: 'x', expiresAt: '2099-01-01T00:00:00Z' });
-  await create(`/users/${user.id}/keys`, { name: 'x' });
+  const living = await create(`/users/${user.id}/keys`, { name: 'x' });
+  await call(withKey(vendor.baseUrl, living.key), 'POST', '/auth/user-key-info');
+  await call(anyone(vendor.baseUrl), 'POST', '/auth/token', { uid: user.id, secret: living.key });
+  await call(anyone(vendor.baseUrl), 'POST', '/auth/token', { oid: vendor.account.id, secret: vendor.liveKey, scope: 'licenses:read' });
+  await call(anyone(vendor.baseUrl), 'GET', '/auth/scopes');
   await call(api, 'GET', `/users/${user.id}/keys?limit=1`);
   await call(api, 'DELETE', `/users/${user.id}/keys/${userKey.id}`);
   await call(vendor.app(license), 'GET', '/licenses/me');

@@ -24,7 +24,10 @@ export function jsonBody({ formsAt }: { formsAt: string }): RequestHandler {
       next(error === undefined ? undefined : toLatchkeyError(error));
     };
     if (request.path === formsAt && request.is('application/x-www-form-urlencoded') !== false) {
-      parseForm(request, response, settle);
+      parseForm(request, response, (error?: unknown) => {
+        if (error === undefined) dropEmptyFields(request);
+        settle(error);
+      });
       return;
     }
     if (hasBody(request) && request.is('application/json') === false) {
@@ -33,6 +36,11 @@ export function jsonBody({ formsAt }: { formsAt: string }): RequestHandler {
     }
     parse(request, response, settle);
   };
+}
+
+/** What is sent without a value counts as left out (RFC 6749, section 3.2). */
+function dropEmptyFields(request: Request): void {
+  request.body = Object.fromEntries(Object.entries((request.body ?? {}) as Record<string, unknown>).filter(([, value]) => value !== ''));
 }
 
 function hasBody(request: Request): boolean {

@@ -7,7 +7,12 @@ import { allScopes, type Scope, scopePresets, scopes } from '../domain/scopes.js
 const MAX_SECRET_LENGTH = 4000;
 
 export class ExchangeKeyBody {
-  @Text({ help: 'Account that the API key belongs to, or that a user wants the token for: id or slug.', max: 63, optional: true })
+  @Text({
+    help: 'Account that the API key belongs to, or that a user wants the token for: id or slug.',
+    max: 63,
+    optional: true,
+    example: 'acme',
+  })
   oid?: string;
 
   @Id({ help: 'The user, with a user key as `secret`.', optional: true })
@@ -35,10 +40,20 @@ export class ExchangeKeyBody {
   @Choice(['client_credentials'], { help: 'The OAuth 2 spelling of this call (RFC 6749, section 4.4).', optional: true })
   grant_type?: 'client_credentials';
 
-  @Text({ help: 'OAuth 2: the `oid`, or with a user key the `uid`. Also as the user name of HTTP Basic.', max: 63, optional: true })
+  @Text({
+    help: 'OAuth 2: the `oid`, or with a user key the `uid`. Also as the user name of HTTP Basic.',
+    max: 63,
+    optional: true,
+    example: 'acme',
+  })
   client_id?: string;
 
-  @Text({ help: 'OAuth 2: the `secret`. Also as the password of HTTP Basic.', max: MAX_SECRET_LENGTH, optional: true })
+  @Text({
+    help: 'OAuth 2: the `secret`. Also as the password of HTTP Basic.',
+    max: MAX_SECRET_LENGTH,
+    optional: true,
+    example: 'lk_live_8fJ2…',
+  })
   client_secret?: string;
 }
 
