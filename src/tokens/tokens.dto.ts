@@ -30,7 +30,6 @@ export class ExchangeKeyBody {
 
   @Text({
     help: 'The same as `scopes`, as OAuth 2 spells it: separated by spaces.',
-    min: 0,
     max: 1000,
     optional: true,
     example: 'licenses:read',
