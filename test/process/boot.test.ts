@@ -32,7 +32,8 @@ describe('on nothing but Node: the embedded database', () => {
     home = await mkdtemp(join(tmpdir(), 'latchkey-boot-'));
     await chmod(home, 0o755);
   });
-  afterEach(() => rm(home, { recursive: true, force: true }));
+  // What a killed PostgreSQL leaves behind may write for a moment more.
+  afterEach(() => rm(home, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 }));
 
   const embedded = (dataDir = join(home, 'data')): Record<string, string> => ({
     ...unlimited,
