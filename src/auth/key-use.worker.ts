@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { Database } from '../core/database.js';
 import { LOGGER } from '../core/logger.js';
 import { WriteBehind } from '../core/write-behind.js';
+import { Prisma } from '../generated/prisma/client.js';
 
 /** A key's last use is kept to the minute (contract: auth.md, "API keys"). */
 const RESOLUTION_MS = 60_000;
@@ -40,24 +41,23 @@ export class KeyUseWorker implements OnApplicationBootstrap, OnApplicationShutdo
   }
 
   private async write(uses: Use[]): Promise<void> {
-    const columns = (kind: Use['kind']) => {
-      const chosen = uses.filter((use) => use.kind === kind);
-      return { ids: chosen.map(({ id }) => id), ips: chosen.map(({ ip }) => ip), times: chosen.map(({ at }) => at) };
-    };
-    const [apiKeys, userKeys] = [columns('apiKey'), columns('userKey')];
     await this.database.acrossTenants('keep the last use of keys', async (db) => {
-      if (apiKeys.ids.length > 0)
-        await db.$executeRaw`
-        WITH held AS (SELECT id FROM api_key WHERE id = ANY(${apiKeys.ids}::uuid[]) ORDER BY id FOR NO KEY UPDATE)
-        UPDATE api_key SET last_used_at = used.at, last_used_ip = used.ip
-          FROM held JOIN unnest(${apiKeys.ids}::uuid[], ${apiKeys.ips}::text[], ${apiKeys.times}::timestamptz[]) AS used (id, ip, at) USING (id)
-         WHERE api_key.id = held.id AND (api_key.last_used_at IS NULL OR api_key.last_used_at <= used.at - interval '1 minute')`;
-      if (userKeys.ids.length > 0)
-        await db.$executeRaw`
-        WITH held AS (SELECT id FROM user_key WHERE id = ANY(${userKeys.ids}::uuid[]) ORDER BY id FOR NO KEY UPDATE)
-        UPDATE user_key SET last_used_at = used.at, last_used_ip = used.ip
-          FROM held JOIN unnest(${userKeys.ids}::uuid[], ${userKeys.ips}::text[], ${userKeys.times}::timestamptz[]) AS used (id, ip, at) USING (id)
-         WHERE user_key.id = held.id AND (user_key.last_used_at IS NULL OR user_key.last_used_at <= used.at - interval '1 minute')`;
+      for (const kind of ['apiKey', 'userKey'] as const) {
+        const chosen = uses.filter((use) => use.kind === kind);
+        if (chosen.length > 0) await db.$executeRaw(lastUseOf(tables[kind], chosen));
+      }
     });
   }
+}
+
+const tables = { apiKey: Prisma.raw('api_key'), userKey: Prisma.raw('user_key') };
+
+/** One statement for many keys; also of several servers none writes a key's use twice in its minute. */
+function lastUseOf(table: Prisma.Sql, uses: Use[]): Prisma.Sql {
+  const [ids, ips, times] = [uses.map(({ id }) => id), uses.map(({ ip }) => ip), uses.map(({ at }) => at)];
+  return Prisma.sql`
+    WITH held AS (SELECT id FROM ${table} WHERE id = ANY(${ids}::uuid[]) ORDER BY id FOR NO KEY UPDATE)
+    UPDATE ${table} AS key SET last_used_at = used.at, last_used_ip = used.ip
+      FROM held JOIN unnest(${ids}::uuid[], ${ips}::text[], ${times}::timestamptz[]) AS used (id, ip, at) USING (id)
+     WHERE key.id = held.id AND (key.last_used_at IS NULL OR key.last_used_at <= used.at - interval '1 minute')`;
 }

@@ -1,8 +1,9 @@
 import { type CallHandler, type ExecutionContext, Injectable, type NestInterceptor } from '@nestjs/common';
 import type { Request, Response } from 'express';
 import { from, lastValueFrom, type Observable } from 'rxjs';
+import { canonicalJson } from '../domain/canonical-json.js';
 import { invalid, LatchkeyError } from '../domain/errors.js';
-import { canonicalJson, IDEMPOTENCY_HEADER, isSettled, keptUntil, readIdempotencyKey } from '../domain/idempotency.js';
+import { IDEMPOTENCY_HEADER, isSettled, keptUntil, readIdempotencyKey } from '../domain/idempotency.js';
 import { textIssues, TOO_DEEP } from '../domain/text.js';
 import { Clock } from './clock.js';
 import { Database } from './database.js';

@@ -37,4 +37,14 @@ describe('the canonical spelling of JSON', () => {
       }),
     );
   });
+
+  it.each<[string, string, string]>([
+    ['another value', '{"a":1}', '{"a":2}'],
+    ['another type', '{"a":1}', '{"a":"1"}'],
+    ['another order of a list', '{"a":[1,2]}', '{"a":[2,1]}'],
+    ['a field more', '{"a":1}', '{"a":1,"b":null}'],
+    ['a field named __proto__', '{}', '{"__proto__":{"a":1}}'],
+  ])('tells apart: %s', (_, one, other) => {
+    expect(canonicalJson(JSON.parse(one))).not.toBe(canonicalJson(JSON.parse(other)));
+  });
 });

@@ -23,18 +23,6 @@ export function readIdempotencyKey(values: readonly string[]): string | null {
   return key;
 }
 
-/**
- * A body as text that is the same for the same content: whoever sends a request again may write its fields in another
- * order. Not for values nested without bound.
- */
-export function canonicalJson(body: unknown): string {
-  return JSON.stringify(body, (_, value: unknown) =>
-    typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : value,
-  );
-}
-
 /** Whether an answer settles its request. Our own faults and "too many requests" do not: trying again is what they ask for. */
 export function isSettled(status: number): boolean {
   return status < 500 && status !== 429;
