@@ -13,7 +13,7 @@ import { requestLogger } from './core/logger.js';
 import { createOpenApi } from './core/openapi.js';
 import { RateLimits } from './core/rate-limits.js';
 import { Readiness } from './core/readiness.js';
-import { openRequestContext } from './core/request-context.js';
+import { currentRequest, openRequestContext } from './core/request-context.js';
 import { speakOAuth, TOKEN_PATH } from './tokens/oauth-errors.js';
 import { VERSION } from './core/version.js';
 import { ipKey } from './domain/rate-limit.js';
@@ -52,8 +52,8 @@ export async function createApp(core: Core): Promise<NestExpressApplication> {
 
 /** For public routes that no guard stands before: the pages of the reference. */
 function limitOf(rateLimits: RateLimits): RequestHandler {
-  return (request: Request, _response: Response, next: NextFunction) => {
-    rateLimits.admit('public', ipKey(request.ip)).then(() => {
+  return (_request: Request, _response: Response, next: NextFunction) => {
+    rateLimits.admit('public', ipKey(currentRequest()?.ip)).then(() => {
       next();
     }, next);
   };

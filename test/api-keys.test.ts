@@ -535,15 +535,26 @@ describe('API keys', () => {
       await vendor.api.delete(`/api-keys/${revoked.id}`);
       await database.query('UPDATE api_key SET expires_at = now() WHERE id = $1', [expired.id]);
       expect(await verdict(living.key)).toEqual({ match: true, revoked: false });
+      expect(await verdict(` ${living.key}\n`)).toEqual({ match: true, revoked: false });
       expect(await verdict(revoked.key)).toEqual({ match: true, revoked: true });
       expect(await verdict(expired.key)).toEqual({ match: true, revoked: false });
       expect(await verdict(await userKey(vendor, 'support', END))).toEqual({ match: true, revoked: false });
-      const strangers = [generateApiKey('live'), generateApiKey('user'), `${living.key} `, living.key.slice(1), 'x', 'ü', 'x'.repeat(1000)];
+      const strangers = [
+        generateApiKey('live'),
+        generateApiKey('user'),
+        `${living.key}x`,
+        living.key.slice(1),
+        '',
+        ' ',
+        'x',
+        'ü',
+        'x'.repeat(1000),
+      ];
       for (const key of [...strangers, living.id, living.maskedKey])
         expect([key, await verdict(key)]).toEqual([key, { match: false, revoked: false }]);
     });
 
-    it('records the first report in the owner’s log, and leaves the key alone', async () => {
+    it('records each report in the owner’s log, and leaves the key alone', async () => {
       const vendor = await signUp();
       const made = await make(vendor.api);
       for (let times = 0; times < 3; times += 1) await verdict(made.key);
@@ -553,9 +564,10 @@ describe('API keys', () => {
       const log = await logOf(made.id);
       expect(log.map(({ action, environment_id }) => [action, environment_id])).toEqual([
         ['api_key.created', log[0]!.environment_id],
-        ['api_key.leaked', log[0]!.environment_id],
+        ...Array.from({ length: 3 }, () => ['api_key.leaked', log[0]!.environment_id]),
       ]);
-      expect(log[1]).toMatchObject({ actor_type: 'anonymous', before: { leakedAt: null }, after: { leakedAt } });
+      expect(log[1]).toMatchObject({ actor_type: 'anonymous', after: { leakedAt, reportedAt: leakedAt } });
+      expect(log[3]!.after).toEqual({ leakedAt, reportedAt: expect.stringMatching(/Z$/) });
       const key = await userKey(vendor, 'owner', END);
       const { rows } = await database.query('SELECT id FROM user_key WHERE prefix = $1 AND suffix = $2', [key.slice(0, 12), key.slice(-4)]);
       await verdict(key);
@@ -570,11 +582,15 @@ describe('API keys', () => {
       expect((await vendor.api.get('/account')).body.data.revokeLeakedKeys).toBe(false);
       expect(await verdict(before.key)).toEqual({ match: true, revoked: false });
       expect(expectStatus(await vendor.api.patch('/account', { revokeLeakedKeys: true }), 200).body.data.revokeLeakedKeys).toBe(true);
-      for (const made of [before, after]) {
+      for (const [reports, made] of [before, after].map((key, index) => [index === 0 ? 2 : 1, key] as const)) {
         expect(await works(made)).toEqual([200, undefined]);
         expect(await verdict(made.key)).toEqual({ match: true, revoked: true });
         expect(await works(made)).toEqual([401, 'API_KEY_REVOKED']);
-        expect((await logOf(made.id)).map(({ action }) => action)).toEqual(['api_key.created', 'api_key.leaked', 'api_key.revoked']);
+        expect((await logOf(made.id)).map(({ action }) => action)).toEqual([
+          'api_key.created',
+          ...Array<string>(reports).fill('api_key.leaked'),
+          'api_key.revoked',
+        ]);
       }
       expect(await verdict(user)).toEqual({ match: true, revoked: true });
       expect((await withKey(server.url, user).get('/api-keys/current')).status).toBe(401);

@@ -193,13 +193,22 @@ describe('the users of an account', () => {
 });
 
 describe('a role', () => {
-  it.each<[string, string[], MemberRole[]]>([
-    ['an owner', [], [...memberRoles]],
-    ['every scope', [...allScopes], ['admin', 'developer', 'support', 'read-only']],
-    ['support that may write users', [...roles.support, 'users:write'], ['support']],
-    ['nothing but users', ['users:read', 'users:write'], []],
-  ])('is given, changed and taken by %s only when it may do no more', async (_who, scopes, within) => {
-    const api = isFullAccess(scopes) ? vendor.api : await vendor.keyWith(...scopes);
+  it.each<[string, string[] | MemberRole, MemberRole[]]>([
+    ['a full-access key', [], [...memberRoles]],
+    ['a key with every scope', [...allScopes], ['admin', 'developer', 'support', 'read-only']],
+    ['a key of support that may write users', [...roles.support, 'users:write'], ['support']],
+    ['a key for nothing but users', ['users:read', 'users:write'], []],
+    ['an owner', 'owner', [...memberRoles]],
+    ['an admin', 'admin', ['admin', 'developer', 'support', 'read-only']],
+  ])('is given, changed and taken by %s only when it may do no more', async (_who, held, within) => {
+    const isUser = typeof held === 'string';
+    const api = isUser
+      ? withKey(server.url, (await addKey(vendor.api, await addUser(vendor.api, { role: held }))).key)
+      : isFullAccess(held)
+        ? vendor.api
+        : await vendor.keyWith(...held);
+    // A role opens both environments, from anywhere: an API key that is held to less than that gives none.
+    const gives = isUser || isFullAccess(held);
     for (const role of memberRoles) {
       const may = within.includes(role);
       const user = await addUser(vendor.api, { role });
@@ -212,13 +221,30 @@ describe('a role', () => {
       };
       expect({ role, ...statuses }).toEqual({
         role,
-        give: may ? 201 : 403,
-        promote: may ? 200 : 403,
+        give: may && gives ? 201 : 403,
+        promote: may && (gives || role === within[0]) ? 200 : 403,
         rename: may ? 200 : 403,
         take: may ? 204 : 403,
       });
       expect((await vendor.api.get(`/users/${user.id}`)).body.data?.name).toBe(may ? undefined : 'Ada');
     }
+  });
+
+  it('is given by no API key that is held to some addresses, a rate or a segment, nor from the other environment', async () => {
+    const user = await addUser(vendor.api, { role: 'read-only' });
+    const made = async (fields: object): Promise<Client> =>
+      withKey(server.url, expectStatus(await vendor.api.post('/api-keys', { name: 'x', ...fields }), 201).body.data.key);
+    const test = expectStatus(await vendor.testApi.post('/api-keys', { name: 'x', scopes: allScopes }), 201).body.data.key;
+    for (const api of [
+      await made({ allowedIps: ['127.0.0.0/8', '::1'] }),
+      await made({ rateLimitPerMinute: 1000 }),
+      await made({ name: 'x[segment]' }),
+      withKey(server.url, test),
+    ]) {
+      expect((await api.post('/users', ada({ role: 'support' }))).status).toBe(403);
+      expect([403, 404]).toContain((await api.patch(`/users/${user.id}`, { role: 'support' })).status);
+    }
+    expect((await vendor.api.get(`/users/${user.id}`)).body.data.role).toBe('read-only');
   });
 
   it('says what the caller lacks', async () => {

@@ -70,14 +70,17 @@ export class AccountsService {
     );
   }
 
-  update(tenant: Tenant, body: UpdateAccountBody): Promise<AccountView> {
+  async update(tenant: Tenant, body: UpdateAccountBody): Promise<AccountView> {
     const { accountId: id } = tenant;
-    return this.database.within(tenant, async (db) => {
+    const view = await this.database.within(tenant, async (db) => {
       const before = toAccountView(await lock(db, id));
       const after = toAccountView(await db.account.update({ where: { id }, data: toAccountChanges(body) }));
       await recordChange(db, { action: 'account.updated', resource: { type: 'account', id }, before, after });
       return after;
     });
+    // Requests may name the account by its slug.
+    this.credentials.clear();
+    return view;
   }
 
   /** Its keys and users are refused from now on; its customers' licenses go on. 409 when it is suspended already. */

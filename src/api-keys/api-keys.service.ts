@@ -2,7 +2,7 @@ import { HttpStatus, Injectable } from '@nestjs/common';
 import { CredentialCache } from '../auth/credential-cache.js';
 import type { VendorPrincipal } from '../auth/principal.js';
 import { Answer } from '../core/answer.interceptor.js';
-import { recordChange } from '../core/audit.js';
+import { type Change, recordChange } from '../core/audit.js';
 import { Clock } from '../core/clock.js';
 import { Config } from '../core/config.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
@@ -12,7 +12,7 @@ import { apiKeyStatus } from '../domain/api-key.js';
 import { type Issue, invalid, LatchkeyError } from '../domain/errors.js';
 import { flairsOf, withFlair } from '../domain/flairs.js';
 import { type Grant, grantOf, inheritedGrant, isUnrestricted, requireGrantable, SEGMENT } from '../domain/grant.js';
-import { scopePresets } from '../domain/scopes.js';
+import { requireGrantableScopes, scopePresets } from '../domain/scopes.js';
 import type { ApiKey, Prisma } from '../generated/prisma/client.js';
 import {
   type ApiKeyView,
@@ -89,10 +89,11 @@ export class ApiKeysService {
     return view;
   }
 
-  /** At once and for good; revoking twice is no error. */
+  /** At once and for good; revoking twice is no error. 403 for a key with scopes that the caller lacks: nobody locks out who may do more. */
   async revoke(caller: VendorPrincipal, id: string): Promise<void> {
     await this.database.within(reachOf(caller, id), async (db) => {
       const old = await holdApiKey(db, id);
+      requireGrantableScopes(caller.scopes, old.scopes);
       if (old.revokedAt === null) await this.change(db, caller.tenant, old, { revokedAt: this.clock.now() }, 'api_key.revoked');
     });
     this.credentials.clear();
@@ -131,14 +132,14 @@ export class ApiKeysService {
     const { key, columns } = newApiKey(environment, this.masterKey, lineageId);
     const row = await db.apiKey.create({ data: { ...fields, ...columns } });
     const view = toCreatedApiKeyView(row, key, environment, this.clock.now());
-    await recordChange(db, { action: 'api_key.created', resource: { type: 'api_key', id: row.id }, after: view });
+    await recordChange(db, { action: 'api_key.created', resource: resourceOf(row), after: view });
     return view;
   }
 
   private async change(db: Db, tenant: Tenant, old: ApiKey, data: Prisma.ApiKeyUncheckedUpdateInput, action: string): Promise<ApiKeyView> {
     const before = this.view(old, tenant);
     const after = this.view(await db.apiKey.update({ where: { id: old.id }, data }), tenant);
-    await recordChange(db, { action, resource: { type: 'api_key', id: old.id }, before, after });
+    await recordChange(db, { action, resource: resourceOf(old), before, after });
     return after;
   }
 
@@ -163,6 +164,11 @@ export class ApiKeysService {
       return { ...tenant, environmentId: other.id, environment };
     });
   }
+}
+
+/** As the log names it: what others do to a key that a segment made is in that segment's log too. */
+function resourceOf({ id, segmentId }: ApiKey): Change['resource'] {
+  return { type: 'api_key', id, segmentId };
 }
 
 /** What the caller may pass on: never more than this request may do, also where its credential could do more. */

@@ -1,7 +1,12 @@
 import { Flag, Text } from '../core/fields.js';
 
 export class VerifyLeakBody {
-  @Text({ help: 'What was found: an API key or a user key, or what may be one.', max: 1000, example: 'lk_live_8fJ2…' })
+  @Text({
+    help: 'What was found: an API key or a user key, or what may be one; space around it is ignored.',
+    min: 0,
+    max: 1000,
+    example: 'lk_live_8fJ2…',
+  })
   key!: string;
 }
 

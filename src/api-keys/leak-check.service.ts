@@ -22,6 +22,7 @@ interface LeakedKey extends Leak {
   prefix: string;
   /** Whose log tells the owner. */
   environmentId: string;
+  segmentId: string | null;
   revokeLeakedKeys: boolean;
 }
 
@@ -38,8 +39,10 @@ export class LeakCheckService {
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
-  /** A key that exists is recorded as leaked, the first time; and revoked where its account wants that. */
-  async verify({ key }: VerifyLeakBody): Promise<LeakView> {
+  /** Each report of a key that exists is recorded, and the key revoked where its account wants that. */
+  async verify(body: VerifyLeakBody): Promise<LeakView> {
+    // As it stands in a file or log: with the line's end, perhaps.
+    const key = body.key.trim();
     const kind = parseApiKey(key);
     if (kind === null) return NO_MATCH;
     const digest = this.masterKey.digestApiKey(key);
@@ -59,12 +62,14 @@ export class LeakCheckService {
     const before: Leak = { leakedAt: key.leakedAt, revokedAt: key.revokedAt };
     const after: Leak = { leakedAt: key.leakedAt ?? now, revokedAt: key.revokedAt ?? (key.revokeLeakedKeys ? now : null) };
     const [isNew, isRevokedNow] = [before.leakedAt === null, before.revokedAt !== after.revokedAt];
-    if (!isNew && !isRevokedNow) return after;
-    if (type === 'api_key') await db.apiKey.updateMany({ where: { id }, data: after });
-    else await db.userKey.updateMany({ where: { id }, data: after });
-    const told = { resource: { type, id }, environmentId };
+    if (isNew || isRevokedNow) {
+      if (type === 'api_key') await db.apiKey.updateMany({ where: { id }, data: after });
+      else await db.userKey.updateMany({ where: { id }, data: after });
+    }
+    const told = { resource: { type, id, segmentId: key.segmentId }, environmentId };
     const { leakedAt, revokedAt } = after;
-    if (isNew) await recordChange(db, { ...told, action: `${type}.leaked`, before: { leakedAt: null }, after: { leakedAt } });
+    // Each report is evidence, also that of a key that was known to have leaked.
+    await recordChange(db, { ...told, action: `${type}.leaked`, after: { leakedAt, reportedAt: now } });
     if (isRevokedNow) await recordChange(db, { ...told, action: `${type}.revoked`, before: { revokedAt: null }, after: { revokedAt } });
     const { requestId, ip } = currentRequest() ?? {};
     const facts = { event: 'KEY_LEAKED', type, id, keyPrefix, environmentId, isRevoked: revokedAt !== null, requestId, ip };
@@ -76,7 +81,9 @@ export class LeakCheckService {
 async function holdApiKey(db: Db, digest: Uint8Array<ArrayBuffer>): Promise<LeakedKey | null> {
   await db.$queryRaw`SELECT 1 FROM api_key WHERE digest = ${digest} FOR UPDATE`;
   const row = await db.apiKey.findUnique({ where: { digest }, include: { environment: { include: { account: true } } } });
-  return row === null ? null : { ...factsOf(row), type: 'api_key', environmentId: row.environmentId, ...optionOf(row.environment) };
+  return row === null
+    ? null
+    : { ...factsOf(row), type: 'api_key', environmentId: row.environmentId, segmentId: row.segmentId, ...optionOf(row.environment) };
 }
 
 /** A user key may open several accounts; that in which it was made is told, and decides. */
@@ -85,7 +92,7 @@ async function holdUserKey(db: Db, digest: Uint8Array<ArrayBuffer>): Promise<Lea
   const row = await db.userKey.findUnique({ where: { digest }, include: { account: true } });
   if (row === null) return null;
   const live = await db.environment.findUniqueOrThrow({ where: { accountId_name: { accountId: row.accountId, name: 'live' } } });
-  return { ...factsOf(row), type: 'user_key', environmentId: live.id, ...optionOf(row) };
+  return { ...factsOf(row), type: 'user_key', environmentId: live.id, segmentId: null, ...optionOf(row) };
 }
 
 function factsOf({ id, prefix, leakedAt, revokedAt }: Leak & { id: string; prefix: string }) {

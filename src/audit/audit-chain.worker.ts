@@ -55,7 +55,10 @@ export class AuditChainWorker implements OnApplicationBootstrap, OnApplicationSh
   private async sealAll(): Promise<void> {
     try {
       const chains = await this.database.acrossTenants('find entries to link into the audit chains', chainsToSeal);
-      for (const chainId of chains) await this.sealChain(chainId, { orLeave: true });
+      // One after the other, and one that fails holds up no other.
+      const failures: unknown[] = [];
+      for (const chainId of chains) await this.sealChain(chainId, { orLeave: true }).catch((error: unknown) => failures.push(error));
+      if (failures.length > 0) throw new AggregateError(failures);
       this.isFailing = false;
     } catch (error) {
       if (!this.isFailing) this.logger.warn({ err: error }, 'the audit log could not be linked; it is tried again');

@@ -2,6 +2,7 @@ import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/com
 import type { Request } from 'express';
 import { Config } from '../core/config.js';
 import { RateLimits } from '../core/rate-limits.js';
+import { currentRequest } from '../core/request-context.js';
 import { LatchkeyError } from '../domain/errors.js';
 import { requestLimitPerMinute } from '../domain/grant.js';
 import { ipKey } from '../domain/rate-limit.js';
@@ -25,7 +26,7 @@ export class AccessGuard implements CanActivate {
     if (access === undefined) throw new Error(`${context.getClass().name}.${context.getHandler().name} declares no access`);
     const request = context.switchToHttp().getRequest<Request>();
     request.principal = await this.authenticator.countingFailures(() => this.letIn(request, access));
-    if (isLimitedAsPublic(request.principal, access)) await this.rateLimits.admit('public', ipKey(request.ip));
+    if (this.isLimitedAsPublic(request.principal, access)) await this.rateLimits.admit('public', ipKey(currentRequest()?.ip));
     return true;
   }
 
@@ -34,9 +35,18 @@ export class AccessGuard implements CanActivate {
     if (access.kind === 'public') return { kind: 'anonymous' };
     const principal = await this.identify(request, access);
     await this.limit(principal);
-    const isOpen = access.kind === 'platform' && access.orOpenSignup && this.config.openSignup;
-    if (!isOpen) admit(principal, access);
+    if (!this.isOpenSignup(access)) admit(principal, access);
     return principal;
+  }
+
+  private isOpenSignup(access: Access): boolean {
+    return access.kind === 'platform' && access.orOpenSignup && this.config.openSignup;
+  }
+
+  /** Whoever shows no credential can only be told by the address; so can, where anyone may sign up, all but the operator. */
+  private isLimitedAsPublic(principal: Principal, access: Access): boolean {
+    if (access.kind === 'public') return access.limit !== 'none';
+    return this.isOpenSignup(access) && principal.kind !== 'platform';
   }
 
   private identify(request: Request, access: Access): Promise<Principal> {
@@ -58,11 +68,6 @@ export class AccessGuard implements CanActivate {
 /** The access rule beside a handler, or undefined when its author forgot it. */
 export function accessOf(handler: object): Access | undefined {
   return Reflect.getMetadata(ACCESS, handler) as Access | undefined;
-}
-
-/** Also where anyone may sign up: whoever shows no credential can only be told by the address. */
-function isLimitedAsPublic(principal: Principal, access: Access): boolean {
-  return principal.kind === 'anonymous' && !(access.kind === 'public' && access.limit === 'none');
 }
 
 /** @throws 401 without a credential, 403 with one of another kind or with too few scopes */

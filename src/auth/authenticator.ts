@@ -9,7 +9,7 @@ import { currentRequest, type RequestContext } from '../core/request-context.js'
 import { addressIsAllowed } from '../domain/addresses.js';
 import { type EnvironmentName, parseApiKey, SHOWN_PREFIX_LENGTH } from '../domain/api-key.js';
 import { invalid, LatchkeyError } from '../domain/errors.js';
-import { SEGMENT } from '../domain/grant.js';
+import { earlier, segmentOf } from '../domain/grant.js';
 import { ipKey } from '../domain/rate-limit.js';
 import { flairsOf } from '../domain/flairs.js';
 import { roles } from '../domain/roles.js';
@@ -107,11 +107,21 @@ export class Authenticator {
 
   private apiKey(key: ApiKeyFacts | null, token: AccessClaims | null, hints: TenantHints): Principal {
     if (key === null) throw failed();
-    const { id, scopes, rateLimitPerMinute, allowedIps, endsAt } = key;
+    const { id, scopes, rateLimitPerMinute, allowedIps } = key;
+    const endsAt = earlier(key.endsAt, token?.expiresAt ?? null);
     const flairs = flairsOf(key.name);
-    const segmentId = flairs.includes(SEGMENT) ? key.lineageId : null;
+    const segmentId = segmentOf({ flairs }, key.lineageId);
     const tenant = { ...tenantOf(key), segmentId };
-    attribute({ actor: { type: 'api_key', id }, environmentId: tenant.environmentId, segmentId, keyPrefix: key.prefix }, null);
+    attribute(
+      {
+        actor: { type: 'api_key', id },
+        credential: credentialOf(id, token && { ...token, accountId: null }),
+        environmentId: tenant.environmentId,
+        segmentId,
+        keyPrefix: key.prefix,
+      },
+      null,
+    );
     this.requireLiving(key);
     if (key.accountSuspendedAt !== null) throw suspended();
     this.requireAddress(allowedIps);
@@ -127,17 +137,21 @@ export class Authenticator {
 
   private userKey(key: UserKeyFacts | null, token: AccessClaims | null): UserKeyPrincipal {
     if (key === null) throw failed();
-    attribute({ actor: { type: 'user', id: key.userId }, keyPrefix: key.prefix }, null);
+    attribute({ actor: { type: 'user', id: key.userId }, credential: credentialOf(key.id, token), keyPrefix: key.prefix }, null);
     this.requireLiving(key);
     const accounts = (key.accounts ?? []).filter(({ id }) => token?.accountId === null || token === null || token.accountId === id);
     this.noteUse('userKey', key);
-    return { kind: 'userKey', id: key.userId, keyId: key.id, accounts, endsAt: key.endsAt, token };
+    const endsAt = earlier(key.endsAt, token?.expiresAt ?? null);
+    return { kind: 'userKey', id: key.userId, keyId: key.id, accounts, homeAccountId: key.accountId, endsAt, token };
   }
 
-  /** A user in the account that the request names, or in their only one. */
+  /**
+   * A user in the account that the request names; else in the one where the key was made, or in their only one. That
+   * another account adds them changes nothing for requests that name none.
+   */
   private userIn(user: UserKeyPrincipal, hints: TenantHints): Principal {
-    const { id, keyId, accounts, endsAt, token } = user;
-    const named = hints.account?.toLowerCase();
+    const { id, keyId, accounts, homeAccountId, endsAt, token } = user;
+    const named = hints.account?.toLowerCase() ?? accounts.find((one) => one.id === homeAccountId)?.id;
     if (named === undefined && accounts.length > 1)
       throw invalid([{ path: 'X-Account-Id', message: 'is required: this user has several accounts' }]);
     const account = named === undefined ? accounts[0] : accounts.find((one) => one.id === named || one.slug === named);
@@ -157,7 +171,7 @@ export class Authenticator {
     const load = () => this.database.lookup<TenantColumns & { id: string }>(FIND_LICENSE, [wanted.digest]);
     const license = await this.cache.read(Buffer.from(wanted.digest).toString('base64'), async () => (await load())[0] ?? null);
     if (license === null || (wanted.accountId ?? license.accountId) !== license.accountId) throw failed();
-    attribute({ actor: { type: 'license', id: license.id }, environmentId: license.environmentId }, null);
+    attribute({ actor: { type: 'license', id: license.id }, credential: license.id, environmentId: license.environmentId }, null);
     if (contradicts(environment, license.environment)) throw failed();
     return { kind: 'license', tenant: tenantOf(license), licenseId: license.id };
   }
@@ -192,6 +206,12 @@ function narrowed(held: string[], token: AccessClaims | null): string[] {
   const left = held.length === 0 ? token.scopes : token.scopes.filter((scope) => held.includes(scope));
   if (left.length === 0) throw new LatchkeyError('AUTH_FAILED', 'The key of this token lost all that the token was made for.');
   return left;
+}
+
+/** A token of the same key with the same powers is the same credential, whichever hour it is from. */
+function credentialOf(keyId: string, powers: Pick<AccessClaims, 'accountId' | 'scopes'> | null): string {
+  const scopes = powers?.scopes ?? null;
+  return JSON.stringify([keyId, powers?.accountId ?? null, scopes === null ? null : [...scopes].sort()]);
 }
 
 function environmentOf(named: string | undefined): EnvironmentName {

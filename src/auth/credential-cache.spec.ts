@@ -1,7 +1,14 @@
 import { describe, expect, it } from '@jest/globals';
+import type { Database } from '../core/database.js';
 import { CredentialCache, MAX_AGE_MS } from './credential-cache.js';
 
 describe('the cache of credentials', () => {
+  const database = {
+    afterCommit: (action: () => void) => {
+      action();
+    },
+  } as Database;
+
   /** A source that counts its reads and answers when it is told to. */
   function source() {
     const waiting: ((facts: string | null) => void)[] = [];
@@ -10,7 +17,7 @@ describe('the cache of credentials', () => {
   }
 
   it('shares one read among all who ask meanwhile and shortly after', async () => {
-    const cache = new CredentialCache();
+    const cache = new CredentialCache(database);
     const { load, waiting } = source();
     const asked = Array.from({ length: 40 }, (_, index) => cache.read('a', load, index));
     waiting[0]!('facts');
@@ -20,7 +27,7 @@ describe('the cache of credentials', () => {
   });
 
   it('counts the age from before the read, however long that takes', async () => {
-    const cache = new CredentialCache();
+    const cache = new CredentialCache(database);
     const { load, waiting } = source();
     const slow = cache.read('a', load, 0);
     const fresh = cache.read('a', load, MAX_AGE_MS);
@@ -31,7 +38,7 @@ describe('the cache of credentials', () => {
   });
 
   it('remembers no credential that is unknown, and no read that failed', async () => {
-    const cache = new CredentialCache();
+    const cache = new CredentialCache(database);
     let reads = 0;
     const answer = (facts: string | null) => (): Promise<string | null> => {
       reads += 1;
@@ -44,14 +51,14 @@ describe('the cache of credentials', () => {
   });
 
   it('forgets everything at once', async () => {
-    const cache = new CredentialCache();
+    const cache = new CredentialCache(database);
     await cache.read('a', () => Promise.resolve('old'), 0);
     cache.clear();
     expect(await cache.read('a', () => Promise.resolve('new'), 1)).toBe('new');
   });
 
   it('keeps credentials apart', async () => {
-    const cache = new CredentialCache();
+    const cache = new CredentialCache(database);
     await cache.read('a', () => Promise.resolve('of a'), 0);
     expect(await cache.read('b', () => Promise.resolve('of b'), 0)).toBe('of b');
   });

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
+import { Database } from '../core/database.js';
 
 /**
  * How old a fact about a credential may be. A revocation is effective everywhere within one second (contract: auth.md),
@@ -23,6 +24,8 @@ interface Entry {
 export class CredentialCache {
   private readonly entries = new LRUCache<string, Entry>({ max: MAX_ENTRIES });
 
+  constructor(private readonly database: Database) {}
+
   /** `load` is called when nothing recent enough is known; null = there is no such credential. `now` in milliseconds. */
   read<Facts>(name: string, load: () => Promise<Facts | null>, now = performance.now()): Promise<Facts | null> {
     const known = this.entries.get(name);
@@ -39,8 +42,10 @@ export class CredentialCache {
     return facts;
   }
 
-  /** After a change to keys, members or accounts in this process: it is seen here at once. */
+  /** After a change to keys, members or accounts in this process: it is seen here at once, when it is there to be seen. */
   clear(): void {
-    this.entries.clear();
+    this.database.afterCommit(() => {
+      this.entries.clear();
+    });
   }
 }

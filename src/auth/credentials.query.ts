@@ -51,7 +51,7 @@ export interface ApiKeyFacts extends TenantColumns {
 
 /** A user's key with every account that it opens, both environments of each. */
 const USER_KEY_COLUMNS = `
-  user_key.id, user_key.user_id AS "userId", user_key.expires_at AS "endsAt", user_key.revoked_at AS "revokedAt",
+  user_key.id, user_key.user_id AS "userId", user_key.account_id AS "accountId", user_key.expires_at AS "endsAt", user_key.revoked_at AS "revokedAt",
   user_key.last_used_at AS "lastUsedAt", user_key.prefix,
   (SELECT json_agg(json_build_object(
             'id', account.id, 'name', account.name, 'slug', account.slug, 'role', membership.role,
@@ -74,6 +74,8 @@ export const FIND_USER_KEY_OF_TOKEN = {
 export interface UserKeyFacts {
   id: string;
   userId: string;
+  /** Where it was made. */
+  accountId: string;
   endsAt: Date | null;
   revokedAt: Date | null;
   lastUsedAt: Date | null;

@@ -54,6 +54,8 @@ export interface UserKeyPrincipal {
   keyId: string;
   /** Those that the key opens, each with its environments. */
   accounts: UserKeyAccount[];
+  /** The account where the key was made. */
+  homeAccountId: string;
   /** When the key ends; null = never. */
   endsAt: Date | null;
   token: AccessClaims | null;

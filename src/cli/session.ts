@@ -24,6 +24,7 @@ const operator: RequestContext = {
   requestId: null,
   ip: null,
   actor: { type: 'operator', id: null },
+  credential: null,
   environmentId: null,
   segmentId: null,
   keyPrefix: null,

@@ -37,6 +37,7 @@ describe('failures of authentication', () => {
       requestId: 'r',
       ip: '203.0.113.7',
       actor: { type: 'anonymous', id: null },
+      credential: null,
       environmentId: null,
       segmentId: null,
     } as const;

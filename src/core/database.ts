@@ -87,15 +87,25 @@ export class Database {
    * Every unit of work that `work` leads to, in one transaction: when this resolves all of them are kept, when it rejects
    * none is. Units take turns; each still says whose data it may touch.
    */
-  inOneTransaction<T>(work: () => Promise<T>): Promise<T> {
-    return this.client.$transaction(async (db) => {
-      const transaction = new SharedTransaction(db);
+  async inOneTransaction<T>(work: () => Promise<T>): Promise<T> {
+    const kept: (() => void)[] = [];
+    const result = await this.client.$transaction(async (db) => {
+      const transaction = new SharedTransaction(db, kept);
       try {
         return await this.shared.run(transaction, work);
       } finally {
         await transaction.close();
       }
     });
+    for (const action of kept) action();
+    return result;
+  }
+
+  /** When what was done so far is kept: at once, or where units share a transaction after that; never when it is lost. */
+  afterCommit(action: () => void): void {
+    const transaction = this.shared.getStore();
+    if (transaction?.isOpen === true) transaction.afterCommit(action);
+    else action();
   }
 
   /** One read-only statement across tenants, under a role that can only read; for the hot paths. */

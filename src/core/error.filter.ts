@@ -60,7 +60,7 @@ function toLatchkeyError(thrown: unknown): LatchkeyError {
 }
 
 /** The route's pattern: what a path names in its place is none of a log's business. */
-function routeOf(request: Request): string | null {
+export function routeOf(request: Request): string | null {
   return (request.route as { path?: string } | undefined)?.path ?? null;
 }
 

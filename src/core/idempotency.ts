@@ -5,9 +5,10 @@ import { canonicalJson } from '../domain/canonical-json.js';
 import { invalid, LatchkeyError } from '../domain/errors.js';
 import { IDEMPOTENCY_HEADER, isSettled, keptUntil, readIdempotencyKey } from '../domain/idempotency.js';
 import { textIssues, TOO_DEEP } from '../domain/text.js';
+import { AuthFailures } from './auth-failures.js';
 import { Clock } from './clock.js';
 import { Database } from './database.js';
-import { toErrorAnswer } from './error.filter.js';
+import { routeOf, toErrorAnswer } from './error.filter.js';
 import { MasterKey } from './master-key.js';
 import { isFresh } from './openapi.js';
 import { currentRequest } from './request-context.js';
@@ -15,6 +16,8 @@ import { currentRequest } from './request-context.js';
 /** As Node spells it. */
 const HEADER = IDEMPOTENCY_HEADER.toLowerCase();
 const RETRY_AFTER_SECONDS = 1;
+/** Statuses that say that the caller is not who may do this. */
+const REFUSALS = [401, 403];
 
 /** An answer as it leaves; an empty body is none at all. */
 interface KeptAnswer {
@@ -46,6 +49,7 @@ export class IdempotencyInterceptor implements NestInterceptor {
     private readonly database: Database,
     private readonly masterKey: MasterKey,
     private readonly clock: Clock,
+    private readonly authFailures: AuthFailures,
   ) {}
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
@@ -68,7 +72,11 @@ export class IdempotencyInterceptor implements NestInterceptor {
     });
     // The filter logs and answers an error, with the very body that is kept.
     if ('thrown' in answer) throw answer.thrown;
-    if (isReplay) response.setHeader('Idempotent-Replayed', 'true');
+    if (isReplay) {
+      response.setHeader('Idempotent-Replayed', 'true');
+      // The filter does not see it, and a refusal is evidence each time.
+      if (REFUSALS.includes(answer.status)) this.authFailures.note(codeOf(answer), request.method, routeOf(request));
+    }
     return write(answer, response);
   }
 
@@ -125,8 +133,8 @@ export class IdempotencyInterceptor implements NestInterceptor {
 function callerOf(request: Request): unknown[] {
   const caller = currentRequest();
   if (caller === null) throw new Error('An idempotency key was used outside of a request.');
-  const { actor, environmentId, ip } = caller;
-  if (actor.type !== 'anonymous') return [environmentId, actor.type, actor.id];
+  const { actor, credential, environmentId, ip } = caller;
+  if (actor.type !== 'anonymous') return [environmentId, actor.type, actor.id, credential];
   // With what was shown, where no credential is asked for: two that differ are never taken for one.
   return [environmentId, actor.type, ip, request.headers.authorization, request.headers['x-api-key']];
 }
@@ -155,6 +163,10 @@ function write({ status, location, contentType, body }: KeptAnswer, response: Re
   if (contentType === '') return undefined;
   response.type(contentType);
   return body;
+}
+
+function codeOf({ body }: KeptAnswer): string {
+  return (JSON.parse(body) as { code: string }).code;
 }
 
 function sealContext(digest: Uint8Array): string {

@@ -17,7 +17,7 @@ describe('a request', () => {
     const ask = async (...counted: Parameters<RateLimits['admit']>[]) => {
       const headers: Record<string, string> = {};
       const response = { locals: {}, set: (more: object) => Object.assign(headers, more) } as unknown as Response;
-      const context = { requestId: null, ip: null, environmentId: null, segmentId: null, keyPrefix: null, response };
+      const context = { requestId: null, ip: null, credential: null, environmentId: null, segmentId: null, keyPrefix: null, response };
       const refusal = await onBehalfOf({ ...context, actor: { type: 'anonymous', id: null } }, async () => {
         for (const one of counted) await limits.admit(...one);
       }).then(

@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { isIP } from 'node:net';
 import type { NextFunction, Request, Response } from 'express';
+import { canonicalAddress } from '../domain/addresses.js';
 
 /** Who acts, as the audit log names them. */
 export interface Actor {
@@ -15,6 +15,11 @@ export interface RequestContext {
   ip: string | null;
   /** Anonymous until the guard knows better. */
   actor: Actor;
+  /**
+   * The very credential: two that may do different things are two, like a key and a token with less, though their actor is
+   * one. Null = none was recognised.
+   */
+  credential: string | null;
   /** The tenant that the credential belongs to, also when it was refused; null = none that can be told. */
   environmentId: string | null;
   /** The segment of an API key with that flair. */
@@ -41,18 +46,14 @@ export function currentRequest(): RequestContext | null {
 export function openRequestContext(request: Request, response: Response, next: NextFunction): void {
   const context: RequestContext = {
     requestId: request.id as string,
-    ip: clientIp(request),
+    // One spelling, so that what is counted, compared and looked for is the same; what is no address at all is none.
+    ip: canonicalAddress(request.ip ?? ''),
     actor: { type: 'anonymous', id: null },
+    credential: null,
     environmentId: null,
     segmentId: null,
     keyPrefix: null,
     response,
   };
   onBehalfOf(context, next);
-}
-
-/** An IPv4 address is one, however the socket spells it; what a proxy says that is no address at all is none. */
-function clientIp(request: Request): string | null {
-  const address = request.ip?.replace(/^::ffff:(?=\d+\.)/, '') ?? '';
-  return isIP(address) === 0 ? null : address;
 }

@@ -11,7 +11,11 @@ export class SharedTransaction {
   private turns: Promise<unknown> = Promise.resolve();
   private isOver = false;
 
-  constructor(private readonly db: Db) {}
+  /** `kept` collects what is to be done after the commit. */
+  constructor(
+    private readonly db: Db,
+    private readonly kept: (() => void)[],
+  ) {}
 
   /** Whether units may still join; what a request leaves running behind its answer has transactions of its own. */
   get isOpen(): boolean {
@@ -27,6 +31,10 @@ export class SharedTransaction {
     const turn = this.turns.then(() => this.run(unit));
     this.turns = turn.catch(() => undefined);
     return turn;
+  }
+
+  afterCommit(action: () => void): void {
+    this.kept.push(action);
   }
 
   /** No unit joins any more; resolves when the last one has ended. */

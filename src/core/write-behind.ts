@@ -27,11 +27,6 @@ export class WriteBehind<Fact> {
     this.pending.set(key, fact);
   }
 
-  /** What waits under this key, for those who add to it. */
-  waiting(key: string): Fact | undefined {
-    return this.pending.get(key);
-  }
-
   /** How many facts wait. */
   get size(): number {
     return this.pending.size;

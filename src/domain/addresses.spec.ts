@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { addressIsAllowed, canonicalRange, rangeIssue, rangesCover } from './addresses.js';
+import { addressIsAllowed, canonicalAddress, canonicalRange, rangeIssue, rangesCover } from './addresses.js';
 
 /** Few addresses, close together, so that ranges overlap, touch and nest. */
 const v4 = fc.tuple(fc.constantFrom(10, 11), fc.constantFrom(0, 1, 255)).map(([a, b]) => `${a}.0.0.${b}`);
@@ -163,5 +163,24 @@ describe('ranges within ranges', () => {
         expect(rangesCover(outer, [ip])).toBe(addressIsAllowed(outer, ip));
       }),
     );
+  });
+});
+
+describe('the one spelling of an address', () => {
+  it.each([
+    ['192.0.2.1', '192.0.2.1'],
+    ['::ffff:192.0.2.1', '192.0.2.1'],
+    ['192.0.2.1:4711', '192.0.2.1'],
+    ['2001:DB8:0::5', '2001:db8::5'],
+    ['[2001:db8::5]:4711', '2001:db8::5'],
+    ['[2001:db8::5]', '2001:db8::5'],
+    ['fe80::1%eth0', 'fe80::1'],
+    ['', null],
+    ['unknown', null],
+    ['192.0.2', null],
+    ['192.0.2.1:4711:1', null],
+    ['[192.0.2.1', null],
+  ])('of %s is %s', (text, spelling) => {
+    expect(canonicalAddress(text)).toBe(spelling);
   });
 });

@@ -42,6 +42,16 @@ export function canonicalRange(text: string): string {
   return `${addressText(range)}/${String(range.prefixLength)}`;
 }
 
+/**
+ * The one spelling of an address; also of one that a proxy writes with a port, as some do (`192.0.2.1:4711`,
+ * `[2001:db8::1]:4711`). Null for what is no address.
+ */
+export function canonicalAddress(text: string): string | null {
+  const [, bracketed, dotted] = /^(?:\[([^\]]*)\](?::\d+)?|([\d.]+):\d+)$/.exec(text) ?? [];
+  const address = parseAddress((bracketed ?? dotted ?? text).replace(/%.*$/, ''));
+  return address === null ? null : addressText({ bits: address.bits, first: address.value, prefixLength: address.bits });
+}
+
 /** Whether a key with these ranges may be used from this address. No ranges = from anywhere; an unknown address is in none. */
 export function addressIsAllowed(ranges: readonly string[], ip: string | null): boolean {
   if (ranges.length === 0) return true;

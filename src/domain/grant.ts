@@ -113,7 +113,8 @@ function beyond(field: string, message: string): LatchkeyError {
   return new LatchkeyError('INSUFFICIENT_SCOPE', message, { requiredScopes: [], field });
 }
 
-function earlier(a: Date | null, b: Date | null): Date | null {
+/** Of two ends the one that comes first; null = never. */
+export function earlier(a: Date | null, b: Date | null): Date | null {
   if (a === null || b === null) return a ?? b;
   return a < b ? a : b;
 }

@@ -1,4 +1,5 @@
 import { LatchkeyError } from './errors.js';
+import { type Grant, isUnrestricted } from './grant.js';
 import { allScopes, insufficientScope, isFullAccess, missingScopes, type Scope } from './scopes.js';
 
 /**
@@ -37,6 +38,22 @@ export function requireRole(granted: readonly string[], role: MemberRole): void 
   if (isFullAccess(roles[role]))
     throw new LatchkeyError('INSUFFICIENT_SCOPE', 'This needs full access, like that of an owner.', { requiredScopes: [] });
   throw insufficientScope(missingScopes(granted, roles[role]));
+}
+
+/**
+ * A role opens both environments, from anywhere and at the common rate. An API key that is held to less gives none: it
+ * could otherwise get by a user what it lacks itself. (Users are held to their roles by `requireRole`.)
+ * @throws 403 INSUFFICIENT_SCOPE
+ */
+export function requireRoleGiver(giver: { kind: 'apiKey' | 'user'; grant: Grant }): void {
+  if (giver.kind === 'user') return;
+  const { grant } = giver;
+  if (isUnrestricted(grant) && grant.allowedIps.length === 0 && grant.rateLimitPerMinute === null) return;
+  throw new LatchkeyError(
+    'INSUFFICIENT_SCOPE',
+    'A role opens both environments, from anywhere: only an API key with full access and no limits of its own gives one.',
+    { requiredScopes: [] },
+  );
 }
 
 /** Whether the grant allows all that the role does. */

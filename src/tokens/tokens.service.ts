@@ -77,7 +77,7 @@ export class TokensService {
       jwt,
       access_token: jwt,
       token_type: 'Bearer',
-      expires_in: Math.max(0, Math.floor((expiresAt.getTime() - now.getTime()) / 1000)),
+      expires_in: Math.max(0, expiresAt.getTime() / 1000 - Math.floor(now.getTime() / 1000)),
       scope: [...(scopes ?? effectiveScopes(held))].join(' '),
     };
   }

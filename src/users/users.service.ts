@@ -8,7 +8,7 @@ import { Database, type Db, type Tenant } from '../core/database.js';
 import { containsAnyCase, equalsAnyCase } from '../core/like.js';
 import { type Page, paginate } from '../core/page.js';
 import { LatchkeyError, notFound } from '../domain/errors.js';
-import { requireRole } from '../domain/roles.js';
+import { requireRole, requireRoleGiver } from '../domain/roles.js';
 import type { Membership, Prisma } from '../generated/prisma/client.js';
 import { revokeKey } from './user-keys.query.js';
 import { type CreateUserBody, toUserView, type UpdateUserBody, type UsersQuery, type UserView } from './users.dto.js';
@@ -27,8 +27,10 @@ export class UsersService {
   ) {}
 
   /** 403 for a role that may do more than the caller; 404 for an unknown `userId`; 409 for a member or a taken address. */
-  async create({ tenant, scopes }: VendorPrincipal, body: CreateUserBody): Promise<UserView> {
+  async create(caller: VendorPrincipal, body: CreateUserBody): Promise<UserView> {
+    const { tenant, scopes } = caller;
     requireRole(scopes, body.role);
+    requireRoleGiver(caller);
     requireWholeAccount(tenant);
     if (body.userId === undefined) return this.invite(tenant, body);
     const user = await this.adopt(tenant, body, body.userId.toLowerCase());
@@ -57,12 +59,16 @@ export class UsersService {
   }
 
   /** 403 when the user has, or would get, a role that may do more than the caller; 409 for a taken address. */
-  async update({ tenant, scopes }: VendorPrincipal, id: string, body: UpdateUserBody): Promise<UserView> {
+  async update(caller: VendorPrincipal, id: string, body: UpdateUserBody): Promise<UserView> {
+    const { tenant, scopes } = caller;
     const { email, name, role, metadata } = body;
     const view = await this.database.within(tenant, async (db) => {
       const current = await lockMember(db, tenant.accountId, id);
       requireRole(scopes, current.role);
-      if (role !== undefined) requireRole(scopes, role);
+      if (role !== undefined && role !== current.role) {
+        requireRole(scopes, role);
+        requireRoleGiver(caller);
+      }
       const row = await db.membership.update({ where: { id: current.id }, data: { email, name, role, metadata } });
       const [before, after] = [toUserView(current), toUserView(row)];
       await recordChange(db, { action: 'user.updated', resource: { type: 'user', id }, before, after });

@@ -213,6 +213,8 @@ ALTER TABLE "user_key" ADD CONSTRAINT "user_key_user_id_fkey" FOREIGN KEY ("user
 ALTER TABLE "user_key" ADD CONSTRAINT "user_key_account_id_fkey" FOREIGN KEY ("account_id") REFERENCES "account"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
 
 -- AddForeignKey
+ALTER TABLE "membership" ADD CONSTRAINT "membership_role_check"
+  CHECK ("role" IN ('owner', 'admin', 'developer', 'support', 'read-only'));
 ALTER TABLE "audit_entry" ADD CONSTRAINT "audit_entry_environment_id_fkey" FOREIGN KEY ("environment_id") REFERENCES "environment"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
 
 -- A user's address is unique in the account, whatever its case. (An expression index, which the schema language cannot say.)
@@ -290,7 +292,8 @@ GRANT SELECT, INSERT, DELETE ON "audit_pending" TO latchkey_system;
 
 GRANT SELECT, INSERT ON "vendor_user" TO latchkey_tenant;
 GRANT SELECT, INSERT, UPDATE, DELETE ON "membership" TO latchkey_tenant;
-GRANT SELECT, INSERT, UPDATE ON "user_key" TO latchkey_tenant;
+-- Rows that open other accounts are made across tenants, by the one service that checks whose they are.
+GRANT SELECT, UPDATE ("revoked_at", "updated_at") ON "user_key" TO latchkey_tenant;
 GRANT SELECT, INSERT ON "vendor_user", "membership", "user_key" TO latchkey_system;
 -- To hold the rows (SELECT … FOR UPDATE asks for it): keys and memberships of one user are made one after the other.
 GRANT UPDATE ("created_at") ON "vendor_user", "membership" TO latchkey_system;
