@@ -150,6 +150,15 @@ describe('access', () => {
       expect([...codeOf(revived), revived.body.details]).toEqual([409, 'CONFLICT', { status: 'revoked' }]);
     });
 
+    it('is revoked by none that may do less', async () => {
+      const { id, key } = expectStatus(await vendor.api.post('/api-keys', { name: 'x' }), 201).body.data;
+      const weaker = await vendor.keyWith('api-keys:write', 'licenses:read');
+      expect(codeOf(await weaker.delete(`/api-keys/${id}`))).toEqual([403, 'INSUFFICIENT_SCOPE']);
+      expect((await withKey(server.url, key).get('/account')).status).toBe(200);
+      const equal = expectStatus(await vendor.api.post('/api-keys', { name: 'x', scopes: ['licenses:read'] }), 201).body.data;
+      expect((await weaker.delete(`/api-keys/${equal.id}`)).status).toBe(204);
+    });
+
     it('may revoke itself', async () => {
       const { id, key } = expectStatus(await vendor.api.post('/api-keys', { name: 'x' }), 201).body.data;
       const client = withKey(server.url, key);

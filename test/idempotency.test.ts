@@ -282,6 +282,34 @@ describe('idempotency keys', () => {
       expect([isReplay(byLicense), byLicense.body.data.id]).toEqual([false, byKey.body.data.id]);
     });
 
+    it('of one credential: a token with less than its key is another, and so is another key of the same user', async () => {
+      const body = { name: 'full access' };
+      const key = unique('key');
+      const tokenWith = async (scopes?: string[]): Promise<Client> => {
+        const exchange = { oid: vendor.account.id, secret: vendor.liveKey, scopes };
+        return withKey(server.url, expectStatus(await anyone(server.url).post('/auth/token', exchange), 200).body.jwt);
+      };
+      const narrow = await tokenWith(['api-keys:write']);
+      expectStatus(await post(vendor.api, '/api-keys', body, key), 201);
+      const refused = await post(narrow, '/api-keys', body, key);
+      expect([refused.status, isReplay(refused)]).toEqual([403, false]);
+      // A refusal that is kept is the token's alone, and evidence each time.
+      expect(isReplay(await post(narrow, '/api-keys', body, key))).toBe(true);
+      expect(isReplay(await post(await tokenWith(['api-keys:write']), '/api-keys', body, key))).toBe(true);
+      const { data } = (await vendor.api.get('/audit-logs/auth-failures?groupBy=code')).body;
+      expect(data).toEqual([expect.objectContaining({ code: 'INSUFFICIENT_SCOPE', count: 3 })]);
+      expect((await post(vendor.api, '/api-keys', body, key)).status).toBe(201);
+
+      const user = expectStatus(await vendor.api.post('/users', { name: 'Ada', email: 'ada@example.com', role: 'support' }), 201).body.data;
+      const keys = `/users/${user.id}/keys`;
+      const ofUser = async (fields: object): Promise<Client> =>
+        withKey(server.url, expectStatus(await vendor.api.post(keys, { name: 'x', ...fields }), 201).body.data.key);
+      const [endless, ending] = [await ofUser({}), await ofUser({ expiresAt: '2099-01-01T00:00:00Z' })];
+      expectStatus(await post(endless, keys, { name: 'mine' }, key), 201);
+      const own = expectStatus(await post(ending, keys, { name: 'mine' }, key), 201);
+      expect([isReplay(own), own.body.data.expiresAt]).toEqual([false, '2099-01-01T00:00:00.000Z']);
+    });
+
     it('of one address, where anyone may call', async () => {
       const [key, slug] = [unique('key'), unique('open').slice(0, 30)];
       const signUp = (from: string): Promise<Reply> =>

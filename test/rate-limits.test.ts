@@ -195,6 +195,8 @@ describe('rate limits', () => {
       for (const [index, reply] of (await times(LIMITS.public, () => signUp(visitor))).entries())
         expectStanding(expectStatus(reply, 201), 'public', LIMITS.public - 1 - index);
       expectRefusal(await signUp(visitor), 'public');
+      const license = await vendor.licenseUnder({});
+      expectRefusal(await signUp(vendor.app(license).with(visitor.headers)), 'public');
       const operator = withKey(server.url, TEST_PLATFORM_TOKEN).with(visitor.headers);
       expect(expectStatus(await signUp(operator), 201).headers.ratelimit).toBeUndefined();
     });

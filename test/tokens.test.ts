@@ -63,8 +63,7 @@ describe('the token exchange', () => {
         expires_in: expect.any(Number),
         scope: allScopes.join(' '),
       });
-      expect(reply.body.expires_in).toBeGreaterThan(3590);
-      expect(reply.body.expires_in).toBeLessThanOrEqual(3600);
+      expect(reply.body.expires_in).toBe(3600);
       expect((await use(reply.body.jwt).get('/account')).body.data.id).toBe(id);
     }
   });
@@ -127,6 +126,20 @@ describe('the token exchange', () => {
     expect(body.expires_in).toBeGreaterThan(60);
     expectStatus(await vendor.api.patch(`/api-keys/${soon.id}`, { expiresAt: new Date(Date.now() - 1000).toISOString() }), 200);
     expect(codeOf(await use(body.jwt).get('/account'))).toEqual([401, 'API_KEY_EXPIRED']);
+  });
+
+  it('makes tokens that make nothing that outlives their hour', async () => {
+    const full = use(await tokenFor(vendor));
+    const { expiresAt } = expectStatus(await full.post('/api-keys', { name: 'x' }), 201).body.data;
+    const leftMs = Date.parse(expiresAt) - Date.now();
+    expect(leftMs > 3_500_000 && leftMs <= 3_600_000).toBe(true);
+    for (const end of [null, '2999-01-01T00:00:00Z'])
+      expect(codeOf(await full.post('/api-keys', { name: 'x', expiresAt: end }))).toEqual([403, 'INSUFFICIENT_SCOPE']);
+    const { id } = await key({});
+    expect(codeOf(await full.post(`/api-keys/${id}/rotate`, {}))).toEqual([403, 'INSUFFICIENT_SCOPE']);
+    const user = expectStatus(await full.post('/users', { name: 'Ada', email: 'ada@example.com', role: 'support' }), 201).body.data;
+    const made = expectStatus(await full.post(`/users/${user.id}/keys`, { name: 'x' }), 201).body.data;
+    expect(Date.parse(made.expiresAt)).toBeLessThanOrEqual(Date.parse(expiresAt));
   });
 
   it('loses its tokens with the key, at once', async () => {

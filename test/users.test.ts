@@ -489,6 +489,16 @@ describe('with a user key', () => {
     expect((await as(everywhere, other).post(`/users/${stranger.id}/keys`, { name: 'x' })).status).toBe(404);
   });
 
+  it('works in the account where its key was made when it names none, whoever else adds the user', async () => {
+    const [other, third] = [await Vendor.signUp(server.url), await Vendor.signUp(server.url)];
+    const user = await addUser(vendor.api, { role: 'support' });
+    const unnamed = withKey(server.url, (await addKey(vendor.api, user)).key);
+    const accountOf = async (): Promise<unknown> => (await unnamed.get('/account')).body.data?.id;
+    expect(await accountOf()).toBe(vendor.account.id);
+    for (const { api } of [other, third]) expectStatus(await api.post('/users', { userId: user.id, ...ada() }), 201);
+    expect(await accountOf()).toBe(vendor.account.id);
+  });
+
   it('makes no key that outlives it', async () => {
     const user = await addUser(vendor.api);
     const expiresAt = '2099-01-01T00:00:00.000Z';
