@@ -451,8 +451,13 @@ describe('access', () => {
       const expectForbidden = async (client: Client, method: string, path: string): Promise<void> => {
         const reply = await client.call(method.toUpperCase(), path.replace('/api/v1', '').replace(/\{\w+\}/g, uuidv7()));
         expect([method, path, ...codeOf(reply)]).toEqual([method, path, 403, 'INSUFFICIENT_SCOPE']);
-        // Said in words even where no scope would help.
-        expect(reply.body.message).not.toMatch(/scopes? \.$/);
+        // Said in words, even where no scope would help.
+        expect([path, reply.body.message]).toEqual([
+          path,
+          expect.stringMatching(
+            /^This route takes (an API key or user key( with .*\w)?(, or the platform token)?|a license key|the platform token|a user key)\.$/,
+          ),
+        ]);
       };
       for (const [path, methods] of Object.entries<Record<string, { security?: Record<string, string[]>[] }>>(paths)) {
         for (const [method, { security = [] }] of Object.entries(methods)) {

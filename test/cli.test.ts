@@ -1,4 +1,5 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -247,6 +248,19 @@ describe('the command line beside a server', () => {
     expect(refused.stderr).toMatch(/^error: --email: must .*\nerror: --role: must be one of owner, .*\nerror: --user: must be a UUID\n$/);
   });
 
+  it.each(['stdout', 'stderr'] as const)('ends quietly when nobody reads its %s any more', async (closed) => {
+    const unknown = closed === 'stderr' ? ['--account', 'nobody', '--environment', 'live'] : inLive();
+    const child = spawn(process.execPath, [COMMAND, 'keys', 'list', ...unknown], {
+      env: { PATH: process.env.PATH ?? '', ...testEnvironment() },
+      cwd: tmpdir(),
+    });
+    child[closed].destroy();
+    let told = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (told += chunk.toString()));
+    const [code] = (await once(child, 'close')) as [number];
+    expect([code, told]).toEqual([closed === 'stderr' ? 1 : 0, '']);
+  });
+
   it('does not know an account that does not exist', async () => {
     const refused = await latchkey(['keys', 'list', '--account', 'nobody', '--environment', 'live']);
     expect(refused).toEqual({ code: 1, stdout: '', stderr: 'error: No such account.\n' });
@@ -301,7 +315,7 @@ describe('the command line on the embedded database', () => {
   it('works before the first start, and beside a server that runs on the same directory', async () => {
     const environment = { DATA_DIR: join(home, 'data') };
     const before = await latchkey(['db', 'status', '--json'], environment);
-    expect(before).toMatchObject({ code: 1, stderr: '' });
+    expect(before).toMatchObject({ code: 1, stderr: `using a new database in ${environment.DATA_DIR}\n` });
     expect(JSON.parse(before.stdout)).toMatchObject({
       applied: [],
       pending: [expect.stringContaining('initial'), expect.stringContaining('access')],
@@ -310,6 +324,7 @@ describe('the command line on the embedded database', () => {
 
     expect(await latchkey(['db', 'migrate'], environment)).toMatchObject({
       code: 0,
+      stderr: '',
       stdout: expect.stringMatching(/^applied {2}\d+_initial\n/),
     });
     const create = ['accounts', 'create', '--name', 'First', '--slug', 'first', '--email', 'first@example.com', '--json'];

@@ -234,6 +234,27 @@ describe('the OpenAPI document', () => {
     }
   });
 
+  it('says which header names the account and the environment, where a credential may leave that open', () => {
+    for (const operation of operations) {
+      const taken = (operation.security ?? []).flatMap((scheme) => Object.keys(scheme));
+      const named = operation.parameters.filter((parameter) => parameter.in === 'header' && parameter.name !== 'Idempotency-Key');
+      expect([nameOf(operation), named.map(({ name, required }) => [name, required])]).toEqual([
+        nameOf(operation),
+        [
+          ...(taken.includes('apiKey') || taken.includes('license') ? [['X-Account-Id', false]] : []),
+          ...(taken.includes('apiKey') ? [['X-Environment', false]] : []),
+        ],
+      ]);
+    }
+  });
+
+  it('shows on every 401, and on nothing else, that it says how to authenticate', () => {
+    for (const operation of operations) {
+      for (const [status, { headers = {} }] of Object.entries(operation.responses))
+        expect([nameOf(operation), status, 'WWW-Authenticate' in headers]).toEqual([nameOf(operation), status, status === '401']);
+    }
+  });
+
   it('shows on every operation but those on health how a caller stands against its limits', () => {
     const { headers } = document.components;
     const shown = Object.keys(headers);

@@ -197,9 +197,29 @@ describe('the token exchange', () => {
       expect([fields, reply.status, body.error]).toEqual([fields, status, error]);
       expect(body).toMatchObject({ code: expect.any(String), message: body.error_description, requestId: expect.any(String) });
     }
+    // Who used HTTP Basic is asked for that first, and only where it is taken.
+    const grant = { grant_type: 'client_credentials' };
+    const challenges = 'Bearer realm="latchkey", ApiKey realm="latchkey", License realm="latchkey"';
+    for (const [reply, expected] of <[Reply, string][]>[
+      [await form(grant, basic(id, 'nonsense')), `Basic realm="latchkey", ${challenges}`],
+      [await form({ ...grant, client_id: id, client_secret: 'nonsense' }), challenges],
+      [await send(server.url, 'GET', '/api/v1/account', { headers: basic(id, vendor.liveKey) }), challenges],
+    ])
+      expect([reply.status, reply.headers['www-authenticate']]).toEqual([401, expected]);
     // Without a grant type a form is no OAuth, and gets the words of all other routes.
     expect((await form({ oid: id, secret: 'nonsense' })).body.error).toBe('Unauthorized');
     expect((await send(server.url, 'POST', '/api/v1/licenses/validate-key', { raw: 'key=x', headers: { 'content-type': 'application/x-www-form-urlencoded' } })).status).toBe(415); // prettier-ignore
+  });
+
+  it('says what bodies it takes when it cannot read one', async () => {
+    const raw = (contentType: string, text: string): Promise<Reply> =>
+      send(server.url, 'POST', '/api/v1/auth/token', { raw: text, headers: { 'content-type': contentType } });
+    for (const [reply, status, code, message] of <[Reply, number, string, RegExp][]>[
+      [await raw('text/plain', 'oid=x'), 415, 'UNSUPPORTED_MEDIA_TYPE', /application\/json or application\/x-www-form-urlencoded/],
+      [await raw('application/json', 'oid=x'), 400, 'MALFORMED_JSON', /not valid JSON.*application\/x-www-form-urlencoded/],
+      [await raw('application/x-www-form-urlencoded', 'a=1&'.repeat(1001)), 413, 'PAYLOAD_TOO_LARGE', /more than 1000 fields/],
+    ])
+      expect([...codeOf(reply), reply.body.message]).toEqual([status, code, expect.stringMatching(message)]);
   });
 
   describe('a token', () => {

@@ -1,4 +1,3 @@
-import { PartialType, PickType } from '@nestjs/swagger';
 import { v7 as uuidv7 } from 'uuid';
 import { AddressRanges, Choice, ChoiceList, Id, Integer, MetadataField, Text, TextList, Timestamp } from '../core/fields.js';
 import type { MasterKey } from '../core/master-key.js';
@@ -45,7 +44,7 @@ export class CreateApiKeyBody {
   preset?: ScopePreset;
 
   @Timestamp({
-    help: "When the key ends: from then on 401 `API_KEY_EXPIRED`. In the future. null = never; absent = with the caller's.",
+    help: "When the key ends: from then on 401 `API_KEY_EXPIRED`. A time that is past ends it at once. null = never; absent = with the caller's.",
     optional: true,
     nullable: true,
     example: '2027-01-15T10:30:00.000Z',
@@ -86,10 +85,52 @@ export class CreateApiKeyBody {
   metadata?: Metadata;
 }
 
-export class UpdateApiKeyBody extends PartialType(
-  PickType(CreateApiKeyBody, ['name', 'scopes', 'expiresAt', 'allowedIps', 'rateLimitPerMinute', 'metadata']),
-  { skipNullProperties: false },
-) {}
+/** Not made of the body of creation: what is absent there is the caller's, and here it stays as it is. */
+export class UpdateApiKeyBody {
+  @Text({
+    help: 'What the key is for, with its flairs in square brackets. Absent = unchanged.',
+    max: MAX_NAME_LENGTH,
+    optional: true,
+    example: 'billing back office',
+  })
+  name?: string;
+
+  @ChoiceList(allScopes, {
+    help: 'What the key may do; empty = full access, absent = unchanged. Never more than the key that changes it.',
+    optional: true,
+    example: ['licenses:read', 'licenses:write'],
+  })
+  scopes?: Scope[];
+
+  @Timestamp({
+    help: 'When the key ends: from then on 401 `API_KEY_EXPIRED`. A time that is past ends it at once. null = never; absent = unchanged.',
+    optional: true,
+    nullable: true,
+    example: '2027-01-15T10:30:00.000Z',
+  })
+  expiresAt?: Date | null;
+
+  @AddressRanges({
+    help: 'Where it may be used from: CIDR ranges and addresses, v4 and v6; others get 403 `IP_NOT_ALLOWED`. Empty or null = anywhere; absent = unchanged.',
+    maxItems: MAX_RANGES,
+    optional: true,
+    nullable: true,
+  })
+  allowedIps?: string[] | null;
+
+  @Integer({
+    help: "Requests a minute. null = the installation's default, ten times as many with the flair `bulk`; absent = unchanged.",
+    min: 1,
+    max: MAX_RATE_PER_MINUTE,
+    optional: true,
+    nullable: true,
+    example: 600,
+  })
+  rateLimitPerMinute?: number | null;
+
+  @MetadataField({ optional: true })
+  metadata?: Metadata;
+}
 
 export class RotateApiKeyBody {
   @Integer({

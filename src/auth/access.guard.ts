@@ -6,7 +6,7 @@ import { currentRequest } from '../core/request-context.js';
 import { LatchkeyError } from '../domain/errors.js';
 import { requestLimitPerMinute } from '../domain/grant.js';
 import { ipKey } from '../domain/rate-limit.js';
-import { allScopes, insufficientScope, isFullAccess, missingScopes, requireScopes } from '../domain/scopes.js';
+import { allScopes, isFullAccess, missingScopes, requireScopes } from '../domain/scopes.js';
 import { ACCESS, type Access } from './access.js';
 import { Authenticator } from './authenticator.js';
 import { readCredential } from './credentials.js';
@@ -82,14 +82,26 @@ function admit(principal: Principal, access: Access): void {
   if (principal.kind === 'license' && (access.kind === 'license' || (access.kind === 'apiKey' && access.orLicense))) return;
   if (principal.kind === 'platform' && (access.kind === 'platform' || (access.kind === 'apiKey' && access.orPlatform === true))) return;
   if (principal.kind === 'userKey' && access.kind === 'userKey') return;
-  throw access.kind === 'apiKey' && access.scopes.length > 0
-    ? insufficientScope(access.scopes)
-    : new LatchkeyError('INSUFFICIENT_SCOPE', 'This route takes another kind of credential.', { requiredScopes: [] });
+  const requiredScopes = access.kind === 'apiKey' ? access.scopes : [];
+  throw new LatchkeyError('INSUFFICIENT_SCOPE', `This route takes ${accepted(access)}.`, { requiredScopes });
+}
+
+/** What a route takes, in words. */
+function accepted(access: Exclude<Access, { kind: 'public' }>): string {
+  if (access.kind !== 'apiKey') return { platform: 'the platform token', license: 'a license key', userKey: 'a user key' }[access.kind];
+  const { scopes, fullAccess, orLicense, orPlatform } = access;
+  const named = scopes.length === 0 ? '' : ` with the ${scopes.length === 1 ? 'scope' : 'scopes'} ${scopes.join(', ')}`;
+  const vendor = `an API key or user key${fullAccess === true ? ' with full access' : named}`;
+  return [vendor, ...(orLicense ? ['a license key'] : []), ...(orPlatform === true ? ['the platform token'] : [])].join(', or ');
 }
 
 /** What is above every scope is no part of a segment either. */
 function requireFullAccess({ scopes, tenant }: VendorPrincipal): void {
-  if (!isFullAccess(scopes)) throw insufficientScope(missingScopes(scopes, allScopes));
+  // Every scope by its name is still less.
+  if (!isFullAccess(scopes))
+    throw new LatchkeyError('INSUFFICIENT_SCOPE', 'This route needs full access: an API key without a list of scopes, or an owner.', {
+      requiredScopes: missingScopes(scopes, allScopes),
+    });
   if (tenant.segmentId !== null)
     throw new LatchkeyError('INSUFFICIENT_SCOPE', 'A key that sees only what it made may not do this.', { requiredScopes: [] });
 }

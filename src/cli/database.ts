@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import type { Config } from '../core/config.js';
 import { databaseStatus, prepareDatabase } from '../core/migrate.js';
 import { type OpenDatabase, readConfig, visitDatabase } from '../core/open-database.js';
@@ -14,6 +15,8 @@ export async function withDatabase<T>(work: (database: OpenDatabase, config: Con
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupt);
   try {
     const database = await opening;
+    // In a folder that was not meant, everything would just look empty.
+    if (database.isNew) process.stderr.write(`using a new database in ${resolve(config.dataDir)}\n`);
     return await work(database, config).finally(() => tidy(database.close()));
   } finally {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, interrupt);

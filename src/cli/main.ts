@@ -166,6 +166,13 @@ function perform(work: (...given: never[]) => Promise<Outcome>) {
   };
 }
 
+// Whoever reads has heard enough, like `head`: what was to be done is done, and nobody is there to be told.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+}
+
 try {
   await createProgram().parseAsync();
 } catch (error) {

@@ -33,6 +33,8 @@ export class EmbeddedPostgres {
     private readonly layout: Layout,
     private readonly port: number,
     private lock: pg.Client,
+    /** Whether `start` had to make it. */
+    readonly isNew: boolean,
   ) {}
 
   /** Connection string of Latchkey's database, as the cluster's superuser. */
@@ -47,11 +49,11 @@ export class EmbeddedPostgres {
    */
   static async start(dataDir: string, wantedPort?: number): Promise<EmbeddedPostgres> {
     const layout = await prepareLayout(dataDir);
-    await initialise(layout);
+    const isNew = await initialise(layout);
     const port = (await runningPort(layout)) ?? (await startServer(layout, wantedPort ?? (await freePort())));
     const lock = await holdLock(layout, port, dataDir);
     await createDatabase(layout, port);
-    const embedded = new EmbeddedPostgres(layout, port, lock);
+    const embedded = new EmbeddedPostgres(layout, port, lock, isNew);
     embedded.supervise();
     return embedded;
   }
@@ -102,10 +104,10 @@ function urlOf(password: string, port: number, database: string): string {
   return `postgresql://${SUPERUSER}:${password}@127.0.0.1:${String(port)}/${database}`;
 }
 
-/** Make the cluster when there is none; it appears under its name only when it is complete. */
-async function initialise(layout: Layout): Promise<void> {
+/** Make the cluster when there is none; it appears under its name only when it is complete. True when it was made. */
+async function initialise(layout: Layout): Promise<boolean> {
   const data = join(layout.home, 'data');
-  if (await exists(join(data, 'PG_VERSION'))) return;
+  if (await exists(join(data, 'PG_VERSION'))) return false;
   const attempt = randomBytes(4).toString('hex');
   const temporary = join(layout.home, `data.${attempt}`);
   const passwordFile = join(layout.home, `password.${attempt}`);
@@ -119,6 +121,7 @@ async function initialise(layout: Layout): Promise<void> {
   }
   // Another process that got here first has won; its cluster is as good as ours.
   await rename(temporary, data).catch(async () => rm(temporary, { recursive: true, force: true }));
+  return true;
 }
 
 async function startServer(layout: Layout, port: number): Promise<number> {

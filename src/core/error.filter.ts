@@ -32,14 +32,20 @@ export class ErrorFilter implements ExceptionFilter {
     response.locals.errorCode = error.code;
     // Set before the handler ran; nothing was made.
     response.removeHeader('Location');
-    if (error.status === 401)
-      response.setHeader('WWW-Authenticate', 'Bearer realm="latchkey", ApiKey realm="latchkey", License realm="latchkey"');
+    if (error.status === 401) response.setHeader('WWW-Authenticate', challenges(request));
     if (error.status === 503) response.setHeader('Retry-After', RETRY_AFTER_SECONDS);
     // Said by whoever refused (rate-limits.ts).
     if (error.status === 429) response.setHeader('Retry-After', error.details?.retryAfterSeconds as number);
     const { contentType, body } = toErrorAnswer(error, request);
     response.status(error.status).type(contentType).send(body);
   }
+}
+
+/** Where HTTP Basic is taken (`response.locals.takesBasic`), whoever used it is answered in kind (RFC 6749, section 5.2). */
+function challenges(request: Request): string {
+  const usedBasic = request.res?.locals.takesBasic === true && /^basic\s/i.test(request.headers.authorization ?? '');
+  const schemes = [...(usedBasic ? ['Basic'] : []), 'Bearer', 'ApiKey', 'License'];
+  return schemes.map((scheme) => `${scheme} realm="latchkey"`).join(', ');
 }
 
 /** What the client of this request reads when it fails like this. */

@@ -3,6 +3,7 @@ import express, { type NextFunction, type Request, type RequestHandler, type Res
 import { LatchkeyError } from '../domain/errors.js';
 
 const BODY_LIMIT = '256kb';
+const FORM_TYPE = 'application/x-www-form-urlencoded';
 
 /**
  * JSON bodies (contract: http.md, "Base"): the right type, the right size, real UTF-8; anything else is its own 4xx.
@@ -20,10 +21,11 @@ export function jsonBody({ formsAt }: { formsAt: string }): RequestHandler {
     },
   });
   return (request: Request, response: Response, next: NextFunction) => {
+    const takesForms = request.path === formsAt;
     const settle = (error?: unknown): void => {
-      next(error === undefined ? undefined : toLatchkeyError(error));
+      next(error === undefined ? undefined : toLatchkeyError(error, takesForms));
     };
-    if (request.path === formsAt && request.is('application/x-www-form-urlencoded') !== false) {
+    if (takesForms && request.is(FORM_TYPE) !== false) {
       parseForm(request, response, (error?: unknown) => {
         if (error === undefined) dropEmptyFields(request);
         settle(error);
@@ -31,7 +33,12 @@ export function jsonBody({ formsAt }: { formsAt: string }): RequestHandler {
       return;
     }
     if (hasBody(request) && request.is('application/json') === false) {
-      next(new LatchkeyError('UNSUPPORTED_MEDIA_TYPE', 'Bodies are sent as Content-Type: application/json.'));
+      next(
+        new LatchkeyError(
+          'UNSUPPORTED_MEDIA_TYPE',
+          `Bodies are sent as Content-Type: application/json${takesForms ? ` or ${FORM_TYPE}` : ''}.`,
+        ),
+      );
       return;
     }
     parse(request, response, settle);
@@ -48,13 +55,18 @@ function hasBody(request: Request): boolean {
 }
 
 /** `type` is set by the parser: https://github.com/expressjs/body-parser#errors */
-function toLatchkeyError(error: unknown): unknown {
+function toLatchkeyError(error: unknown, takesForms: boolean): unknown {
   const { type } = error as { type?: string };
   switch (type) {
     case 'entity.too.large':
       return new LatchkeyError('PAYLOAD_TOO_LARGE', 'The body is larger than 256 KiB.');
+    case 'parameters.too.many':
+      return new LatchkeyError('PAYLOAD_TOO_LARGE', 'The form has more than 1000 fields.');
     case 'entity.parse.failed':
-      return new LatchkeyError('MALFORMED_JSON', 'The body is not valid JSON: an object was expected.');
+      return new LatchkeyError(
+        'MALFORMED_JSON',
+        `The body is not valid JSON: an object was expected${takesForms ? `, or a form as Content-Type: ${FORM_TYPE}` : ''}.`,
+      );
     case 'entity.verify.failed':
       return new LatchkeyError('MALFORMED_JSON', 'The body is not valid UTF-8.');
     case 'charset.unsupported':

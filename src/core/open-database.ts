@@ -14,6 +14,8 @@ export interface OpenDatabase {
   masterKey: MasterKey;
   /** Whether it is the embedded one. */
   embedded: boolean;
+  /** Whether it was made just now, there being none. */
+  isNew: boolean;
   /** After the last connection has ended: stops what was started for this process. */
   close: () => Promise<void>;
 }
@@ -33,9 +35,10 @@ export function readConfig(): Config {
  */
 export async function openDatabase(config: Config): Promise<OpenDatabase> {
   const masterKey = await masterKeyOf(config);
-  if (config.databaseUrl !== undefined) return { url: config.databaseUrl, masterKey, embedded: false, close: () => Promise.resolve() };
+  if (config.databaseUrl !== undefined)
+    return { url: config.databaseUrl, masterKey, embedded: false, isNew: false, close: () => Promise.resolve() };
   const server = await EmbeddedPostgres.start(config.dataDir);
-  return { url: server.url, masterKey, embedded: true, close: () => server.stop() };
+  return { url: server.url, masterKey, embedded: true, isNew: server.isNew, close: () => server.stop() };
 }
 
 /**
@@ -65,7 +68,7 @@ export function operatorProblems(error: unknown): string[] | null {
 async function attach(config: Config): Promise<OpenDatabase | null> {
   const running = await EmbeddedPostgres.attach(config.dataDir);
   if (running === null) return null;
-  return { url: running.url, masterKey: await masterKeyOf(config), embedded: true, close: () => Promise.resolve() };
+  return { url: running.url, masterKey: await masterKeyOf(config), embedded: true, isNew: false, close: () => Promise.resolve() };
 }
 
 async function masterKeyOf(config: Config): Promise<MasterKey> {

@@ -11,8 +11,8 @@ import {
 import { STATUS_CODES } from 'node:http';
 import { errorCodes, type ErrorCode } from '../domain/errors.js';
 import { IDEMPOTENCY_HEADER, MAX_IDEMPOTENCY_KEY_LENGTH } from '../domain/idempotency.js';
-import { RATE_LIMIT_HEADERS } from '../domain/rate-limit.js';
 import { scopes } from '../domain/scopes.js';
+import { addTenantHints, challengeHeader, describeRateLimits, type Parameter, rateLimitHeaderDescriptions } from './openapi-headers.js';
 
 /** What routes say about their answers, and the OpenAPI 3.1 document that is made of it. */
 
@@ -120,7 +120,7 @@ function described(status: 200 | 201, view: View, description: string): MethodDe
 
 interface Operation {
   security?: Record<string, string[]>[];
-  parameters?: { in: string; name: string; [more: string]: unknown }[];
+  parameters?: Parameter[];
   requestBody?: object;
   responses: Record<string, object>;
   [FAILS_EXTENSION]?: ErrorCode[];
@@ -170,6 +170,7 @@ export function createOpenApi(app: INestApplication, version: string): OpenAPIOb
       // Whoever watches over the server must always get an answer.
       const isLimited = !path.startsWith('/health/');
       addErrors(method, operation, isLimited);
+      addTenantHints(operation);
       if (method === 'post') addIdempotency(operation);
       if (isLimited) describeRateLimits(operation.responses);
       // `metadata[key]=value`
@@ -244,24 +245,6 @@ const sharedSchemas = {
   },
 };
 
-const rateLimitHeaderDescriptions = {
-  'Retry-After': { description: 'Seconds after which to try again.', schema: { type: 'integer', minimum: 1, example: 42 } },
-  'X-RateLimit-Limit': {
-    description: 'Requests a window. Where several limits apply, these three show the one with the fewest requests left.',
-    schema: { type: 'integer', example: 120 },
-  },
-  'X-RateLimit-Remaining': { description: 'Requests left in this window.', schema: { type: 'integer', example: 119 } },
-  'X-RateLimit-Reset': { description: 'When the window ends, in Unix seconds.', schema: { type: 'integer', example: 1768473060 } },
-  RateLimit: {
-    description: 'Every limit that applies (draft-ietf-httpapi-ratelimit-headers): `r` requests left, `t` seconds until its window ends.',
-    schema: { type: 'string', example: '"management";r=119;t=60' },
-  },
-  'RateLimit-Policy': {
-    description: 'The same limits: `q` requests a window of `w` seconds.',
-    schema: { type: 'string', example: '"management";q=120;w=60' },
-  },
-};
-
 /** A view answers every one of its fields, always. */
 function requireEveryFieldOfViews(name: string, schema: { properties?: object; required?: string[] }): void {
   if (name.endsWith('View')) schema.required = Object.keys(schema.properties ?? {});
@@ -303,6 +286,7 @@ function addErrors(method: string, operation: Operation, isLimited: boolean): vo
   add(true, 'INTERNAL_ERROR', 'UNAVAILABLE');
   Reflect.deleteProperty(operation, FAILS_EXTENSION);
   for (const code of codes) addError(operation.responses, code);
+  if ('401' in operation.responses) operation.responses['401'] = { ...operation.responses['401'], headers: challengeHeader };
 }
 
 /** Refusals that come before a key is looked at, or settle nothing: these are never replayed. */
@@ -335,15 +319,6 @@ function addIdempotency(operation: Operation): void {
         schema: { type: 'string', enum: ['true'] },
       },
     };
-  }
-}
-
-/** On refusals for asking too often, and on what was asked for. */
-function describeRateLimits(responses: Record<string, { headers?: object }>): void {
-  const shown = RATE_LIMIT_HEADERS.map((name) => [name, { $ref: `#/components/headers/${name}` }] as const);
-  for (const [status, response] of Object.entries(responses)) {
-    if (status.startsWith('2')) response.headers = { ...response.headers, ...Object.fromEntries(shown) };
-    if (status === '429') response.headers = { 'Retry-After': { $ref: '#/components/headers/Retry-After' }, ...Object.fromEntries(shown) };
   }
 }
 

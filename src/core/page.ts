@@ -8,7 +8,7 @@ export class PageQuery {
   limit?: number;
 
   @Text({
-    help: '`pagination.nextCursor` of the previous page, with the same `sort` and filters.',
+    help: '`pagination.nextCursor` of the previous page; the rest of the query as it was there, but for `limit`.',
     max: 500,
     optional: true,
     example: 'WyItY3JlYXRlZEF0Ii…',

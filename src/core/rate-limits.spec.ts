@@ -45,6 +45,19 @@ describe('a request', () => {
     expect((await ask(['management', 'b'])).headers).toMatchObject({ 'X-RateLimit-Limit': '120', 'X-RateLimit-Remaining': '119' });
   });
 
+  it.each([
+    [
+      'auth-failures',
+      'More than 1 failed authentications a minute from this address. Right credentials still work. Try again in 60 seconds.',
+    ],
+    ['validate-unknown', 'More than 1 unknown license keys a minute from this address. Known keys still work. Try again in 60 seconds.'],
+    ['validate', 'More than 1 requests a minute for this license and address. Try again in 60 seconds.'],
+  ] as const)('tells what there was too much of: %s', async (policy, message) => {
+    const { ask } = setUp();
+    expect((await ask([policy, 'a', 1])).refusal).toBeNull();
+    expect((await ask([policy, 'a', 1])).refusal).toMatchObject({ message });
+  });
+
   it('shows every limit that it was counted by', async () => {
     const { ask } = setUp();
     expect((await ask(['management', 'a'], ['activate', 'a'])).headers).toMatchObject({

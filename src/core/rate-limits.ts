@@ -10,15 +10,21 @@ import { MasterKey } from './master-key.js';
 import { currentRequest } from './request-context.js';
 import { LocalCounters, SharedCounters } from './window-counters.js';
 
-/** What is limited (contract: http.md, "Rate limits"), by what, and the setting that says how often a minute. */
+/** What is limited (contract: http.md, "Rate limits"), by what, the setting that says how often a minute, and how a refusal tells it. */
 export const limitPolicies = {
-  validate: { per: 'license and address', setting: 'limitValidatePerMinute' },
-  'validate-unknown': { per: 'address', setting: 'limitValidateUnknownPerMinute' },
-  activate: { per: 'license', setting: 'limitActivatePerMinute' },
-  'auth-failures': { per: 'address', setting: 'limitAuthFailuresPerMinute' },
-  management: { per: 'API key', setting: 'limitManagementPerMinute' },
-  public: { per: 'address', setting: 'limitPublicPerMinute' },
-} as const satisfies Record<string, { per: string; setting: keyof Config }>;
+  validate: { setting: 'limitValidatePerMinute', exceeded: requestsOf('license and address') },
+  'validate-unknown': {
+    setting: 'limitValidateUnknownPerMinute',
+    exceeded: 'unknown license keys a minute from this address. Known keys still work.',
+  },
+  activate: { setting: 'limitActivatePerMinute', exceeded: requestsOf('license') },
+  'auth-failures': {
+    setting: 'limitAuthFailuresPerMinute',
+    exceeded: 'failed authentications a minute from this address. Right credentials still work.',
+  },
+  management: { setting: 'limitManagementPerMinute', exceeded: requestsOf('API key') },
+  public: { setting: 'limitPublicPerMinute', exceeded: requestsOf('address') },
+} as const satisfies Record<string, { setting: keyof Config; exceeded: string }>;
 
 export type LimitPolicy = keyof typeof limitPolicies;
 
@@ -77,6 +83,10 @@ export class RateLimits implements OnApplicationShutdown {
 function refusal(policy: LimitPolicy, standing: Standing): LatchkeyError {
   const { limit } = standing;
   const retryAfterSeconds = secondsLeft(standing);
-  const message = `More than ${String(limit)} requests a minute for this ${limitPolicies[policy].per}. Try again in ${String(retryAfterSeconds)} seconds.`;
+  const message = `More than ${String(limit)} ${limitPolicies[policy].exceeded} Try again in ${String(retryAfterSeconds)} seconds.`;
   return new LatchkeyError('RATE_LIMITED', message, { policy, limit, retryAfterSeconds });
+}
+
+function requestsOf(whom: string): string {
+  return `requests a minute for this ${whom}.`;
 }

@@ -5,13 +5,14 @@ import type { Issue, LatchkeyError } from '../domain/errors.js';
 /** Where tokens are made; the one path that takes forms, and whose errors also speak OAuth. */
 export const TOKEN_PATH = '/api/v1/auth/token';
 
-/** Middleware of that path: its errors have the shape of all others, and OAuth's fields (RFC 6749, section 5.2) beside it. */
+/** Middleware of that path: its errors have the shape of all others, and OAuth's fields and challenge (RFC 6749, section 5.2) beside it. */
 export function speakOAuth(request: Request, response: Response, next: NextFunction): void {
   const shape: AnswerShape = (error) => ({
     error_description: error.message,
     ...(asksAsOAuth(request) ? { error: oauthError(error) } : {}),
   });
   response.locals.errorShape = shape;
+  response.locals.takesBasic = true;
   next();
 }
 
