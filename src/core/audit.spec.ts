@@ -50,7 +50,19 @@ describe('the differences that the audit log keeps', () => {
   });
 
   it('lead from before to after: what is not in them is the same', () => {
-    const view = fc.dictionary(fc.constantFrom('a', 'b', 'c'), fc.jsonValue());
+    // Without fields that are called like secrets: of those nothing is kept.
+    const plain = fc.letrec<{ value: unknown }>((tie) => ({
+      value: fc.oneof(
+        { depthSize: 'small' },
+        fc.constant(null),
+        fc.boolean(),
+        fc.integer(),
+        fc.string(),
+        fc.array(tie('value')),
+        fc.dictionary(fc.constantFrom('d', 'e'), tie('value')),
+      ),
+    })).value;
+    const view = fc.dictionary(fc.constantFrom('a', 'b', 'c'), plain);
     fc.assert(
       fc.property(view, view, (before, after) => {
         const json = (value: unknown): Record<string, unknown> => JSON.parse(JSON.stringify(value));

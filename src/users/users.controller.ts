@@ -19,7 +19,7 @@ export class UsersController {
   @ApiOperation({
     summary: 'Add a user to the account',
     description:
-      "Nobody can give a role that may do more than they may (403). The account's environments share its users. With `userId`, somebody who is a user of another account: their id is what they hand over, and their keys are then good here too.",
+      "Nobody can give a role that may do more than they may (403); an API key only with full access and without addresses or a rate of its own, because a role has neither. The account's environments share its users. With `userId`, somebody who is a user of another account: their id is what they hand over, and their keys are then good here too.",
   })
   create(@Caller() caller: VendorPrincipal, @Body() body: CreateUserBody) {
     return this.users.create(caller, body);
@@ -47,7 +47,8 @@ export class UsersController {
   @Fails('CONFLICT')
   @ApiOperation({
     summary: 'Change a user',
-    description: 'Neither the present role nor the new one may be beyond what the caller may do (403).',
+    description:
+      'Neither the present role nor the new one may be beyond what the caller may do (403). An API key gives roles only with full access and without addresses or a rate of its own.',
   })
   update(@Caller() caller: VendorPrincipal, @PathId() id: string, @Body() body: UpdateUserBody) {
     return this.users.update(caller, id, body);

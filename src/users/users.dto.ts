@@ -16,7 +16,7 @@ export class CreateUserBody {
   role!: MemberRole;
 
   @Id({
-    help: 'The id of somebody who is a user already, of another account: the same keys then open both. Absent = a new user.',
+    help: 'The id of somebody who is a user already, of another account: the same keys then open both. Who made those keys may have kept a copy: add by id only whom you trust together with the account that they come from. Absent = a new user.',
     optional: true,
   })
   userId?: string;
