@@ -302,6 +302,13 @@ describe('access', () => {
       expect(codeOf(await withKey(server.url, stronger.key).get('/api-keys/current'))).toEqual([401, 'API_KEY_EXPIRED']);
     });
 
+    it('is full access only without a list of scopes, and a refusal says so', async () => {
+      const { key } = expectStatus(await vendor.api.post('/api-keys', { name: 'every scope', scopes: allScopes }), 201).body.data;
+      const { status, body } = await withKey(server.url, key).patch('/account', { name: 'mine now' });
+      expect([status, body.code, body.details]).toEqual([403, 'INSUFFICIENT_SCOPE', { requiredScopes: [] }]);
+      expect(body.message).toBe('This route needs full access: an API key without a list of scopes, or an owner.');
+    });
+
     it('opens the other environment only when its maker has full access', async () => {
       const made = expectStatus(await vendor.api.post('/api-keys', { name: 'x', environment: 'test' }), 201).body.data;
       expect(made).toMatchObject({ environment: 'test', key: expect.stringMatching(/^lk_test_/) });
