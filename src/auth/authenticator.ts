@@ -79,10 +79,13 @@ export class Authenticator {
   async identify(credential: Credential | null, hints: TenantHints): Promise<Principal> {
     if (credential === null) return { kind: 'anonymous' };
     if (credential.scheme === 'license') return this.license(credential.value, hints);
-    if (this.isPlatformToken(credential.value)) return attribute({ actor: { type: 'platform', id: null } }, { kind: 'platform' });
+    if (this.isPlatformToken(credential.value)) {
+      attribute({ actor: { type: 'platform', id: null } });
+      return { kind: 'platform' };
+    }
     if (this.tokens.isToken(credential.value)) return this.token(credential.value, hints);
     const kind = parseApiKey(credential.value);
-    attribute({ keyPrefix: credential.value.startsWith('lk_') ? credential.value.slice(0, SHOWN_PREFIX_LENGTH) : null }, null);
+    attribute({ keyPrefix: credential.value.startsWith('lk_') ? credential.value.slice(0, SHOWN_PREFIX_LENGTH) : null });
     if (kind === null) throw failed();
     const digest = this.masterKey.digestApiKey(credential.value);
     const name = Buffer.from(digest).toString('base64');
@@ -112,16 +115,9 @@ export class Authenticator {
     const flairs = flairsOf(key.name);
     const segmentId = segmentOf({ flairs }, key.lineageId);
     const tenant = { ...tenantOf(key), segmentId };
-    attribute(
-      {
-        actor: { type: 'api_key', id },
-        credential: credentialOf(id, token && { ...token, accountId: null }),
-        environmentId: tenant.environmentId,
-        segmentId,
-        keyPrefix: key.prefix,
-      },
-      null,
-    );
+    const { environmentId } = tenant;
+    const credential = credentialOf(id, { accountId: null, scopes: token?.scopes ?? null });
+    attribute({ actor: { type: 'api_key', id }, credential, environmentId, segmentId, keyPrefix: key.prefix });
     this.requireLiving(key);
     if (key.accountSuspendedAt !== null) throw suspended();
     this.requireAddress(allowedIps);
@@ -137,9 +133,11 @@ export class Authenticator {
 
   private userKey(key: UserKeyFacts | null, token: AccessClaims | null): UserKeyPrincipal {
     if (key === null) throw failed();
-    attribute({ actor: { type: 'user', id: key.userId }, credential: credentialOf(key.id, token), keyPrefix: key.prefix }, null);
+    const credential = credentialOf(key.id, { accountId: token?.accountId ?? null, scopes: token?.scopes ?? null });
+    attribute({ actor: { type: 'user', id: key.userId }, credential, keyPrefix: key.prefix });
     this.requireLiving(key);
-    const accounts = (key.accounts ?? []).filter(({ id }) => token?.accountId === null || token === null || token.accountId === id);
+    const only = token?.accountId ?? null;
+    const accounts = (key.accounts ?? []).filter(({ id }) => only === null || only === id);
     this.noteUse('userKey', key);
     const endsAt = earlier(key.endsAt, token?.expiresAt ?? null);
     return { kind: 'userKey', id: key.userId, keyId: key.id, accounts, homeAccountId: key.accountId, endsAt, token };
@@ -158,7 +156,7 @@ export class Authenticator {
     if (account === undefined) throw failed();
     const environment = environmentOf(hints.environment);
     const tenant = { accountId: account.id, environmentId: account.environments[environment], environment, segmentId: null };
-    attribute({ environmentId: tenant.environmentId }, null);
+    attribute({ environmentId: tenant.environmentId });
     if (account.isSuspended) throw suspended();
     const scopes = narrowed([...roles[account.role]], token);
     const grant = { scopes, rateLimitPerMinute: null, allowedIps: [], endsAt, flairs: [] };
@@ -171,7 +169,7 @@ export class Authenticator {
     const load = () => this.database.lookup<TenantColumns & { id: string }>(FIND_LICENSE, [wanted.digest]);
     const license = await this.cache.read(Buffer.from(wanted.digest).toString('base64'), async () => (await load())[0] ?? null);
     if (license === null || (wanted.accountId ?? license.accountId) !== license.accountId) throw failed();
-    attribute({ actor: { type: 'license', id: license.id }, credential: license.id, environmentId: license.environmentId }, null);
+    attribute({ actor: { type: 'license', id: license.id }, credential: license.id, environmentId: license.environmentId });
     if (contradicts(environment, license.environment)) throw failed();
     return { kind: 'license', tenant: tenantOf(license), licenseId: license.id };
   }
@@ -209,9 +207,8 @@ function narrowed(held: string[], token: AccessClaims | null): string[] {
 }
 
 /** A token of the same key with the same powers is the same credential, whichever hour it is from. */
-function credentialOf(keyId: string, powers: Pick<AccessClaims, 'accountId' | 'scopes'> | null): string {
-  const scopes = powers?.scopes ?? null;
-  return JSON.stringify([keyId, powers?.accountId ?? null, scopes === null ? null : [...scopes].sort()]);
+function credentialOf(keyId: string, { accountId, scopes }: Pick<AccessClaims, 'accountId' | 'scopes'>): string {
+  return JSON.stringify([keyId, accountId, scopes === null ? null : [...scopes].sort()]);
 }
 
 function environmentOf(named: string | undefined): EnvironmentName {
@@ -225,9 +222,8 @@ function contradicts(named: string | undefined, actual: EnvironmentName): boolea
 }
 
 /** Says who it is as soon as that is known: a refusal is evidence too. */
-function attribute<T>(known: Partial<RequestContext>, result: T): T {
+function attribute(known: Partial<RequestContext>): void {
   Object.assign(currentRequest() ?? {}, known);
-  return result;
 }
 
 function tenantOf({ accountId, environmentId, environment }: TenantColumns): Tenant {

@@ -72,10 +72,15 @@ async function requireVersion(client: pg.Client): Promise<void> {
  */
 async function requireRoles(client: pg.Client): Promise<void> {
   const missing: string[] = [];
+  // From PostgreSQL 16 on, whoever creates a role is a member that may administer it, and not one that may switch to it.
+  const { rows: servers } = await client.query<{ may: string }>(
+    `SELECT CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END AS may`,
+  );
+  const may = servers[0]?.may;
   for (const role of ROLES) {
     const { rows } = await client.query<{ known: boolean; joined: boolean }>(
-      `SELECT count(*) > 0 AS known, COALESCE(bool_or(pg_has_role(current_user, oid, 'MEMBER')), false) AS joined FROM pg_roles WHERE rolname = $1`,
-      [role],
+      `SELECT count(*) > 0 AS known, COALESCE(bool_or(pg_has_role(current_user, oid, $2)), false) AS joined FROM pg_roles WHERE rolname = $1`,
+      [role, may],
     );
     const statements = [
       ...(rows[0]?.known === true ? [] : [`CREATE ROLE ${role} NOLOGIN NOSUPERUSER NOBYPASSRLS`]),
@@ -87,8 +92,8 @@ async function requireRoles(client: pg.Client): Promise<void> {
     }
   }
   const { rows } = await client.query<{ joined: number }>(
-    `SELECT count(*)::int AS joined FROM pg_roles WHERE rolname = ANY($1) AND pg_has_role(current_user, oid, 'MEMBER')`,
-    [ROLES],
+    `SELECT count(*)::int AS joined FROM pg_roles WHERE rolname = ANY($1) AND pg_has_role(current_user, oid, $2)`,
+    [ROLES, may],
   );
   if (rows[0]?.joined !== ROLES.length) {
     throw new DatabaseNotUsable(
