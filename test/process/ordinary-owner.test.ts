@@ -39,8 +39,9 @@ describe('on a database of an ordinary role', () => {
     await rm(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });
   });
 
-  it('makes the roles that its sessions switch to, and can switch to them', async () => {
+  it('makes the roles that its sessions switch to, and can switch to them, also to one that it made before', async () => {
     const url = await databaseOf('fresh');
+    await asUser(url, 'CREATE ROLE latchkey_lookup NOLOGIN');
     expect(await prepareDatabase(url, 'a master key')).not.toEqual([]);
     const database = new Database(url, 4);
     await expect(database.requireSessions()).resolves.toBeUndefined();
