@@ -22,6 +22,7 @@ interface Schema {
   pattern?: string;
   minimum?: number;
   maximum?: number;
+  minLength?: number;
   maxLength?: number;
   properties?: Record<string, Schema>;
   required?: string[];
@@ -820,7 +821,8 @@ function tooLarge(schema: Schema): unknown {
 
 function tooSmall(schema: Schema): unknown {
   const types = typesOf(schema);
-  if (types.includes('string')) return '';
+  // A text that may be empty cannot be too small.
+  if (types.includes('string')) return schema.minLength === 0 ? 0 : '';
   if (types.includes('integer')) return (schema.minimum ?? 0) - 1;
   if (types.includes('array')) return [''];
   return types.includes('object') ? { '': 1 } : 0;
