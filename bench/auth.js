@@ -3,9 +3,9 @@ import { fileURLToPath } from 'node:url';
 import autocannon from 'autocannon';
 import { generateApiKey } from '../dist/domain/api-key.js';
 import { MasterKey } from '../dist/core/master-key.js';
-import { Cleanup } from './support/cleanup.js';
 import { startDatabase } from './support/database.js';
 import { median } from './support/report.js';
+import { run } from './support/run.js';
 import { startServer, Target, unlimited } from './support/targets.js';
 
 /**
@@ -131,39 +131,31 @@ function replay(text) {
   return () => BASE62.indexOf(text[position++]);
 }
 
-async function main() {
-  const cleanup = new Cleanup();
-  cleanup.onSignals();
-  try {
-    const secret = randomBytes(32);
-    const database = await startDatabase(new MasterKey(secret), cleanup);
-    const environment = {
-      DATABASE_URL: database.url,
-      MASTER_KEY: secret.toString('base64'),
-      LOG_LEVEL: 'silent',
-      PORT: '0',
-      PLATFORM_TOKEN,
-      ...unlimited,
-    };
-    const settings = { databaseUrl: database.url, directory: database.directory, masterKey: environment.MASTER_KEY };
-    const server = await startServer(settings, cleanup, { PLATFORM_TOKEN });
-    const { key, headers } = await credentialsOf(server.url);
-    await server.stop();
-    const app = new Target('bench application', [fileURLToPath(new URL('./support/auth-app.js', import.meta.url))], {
-      environment,
-      directory: database.directory,
-    });
-    cleanup.add(() => app.stop());
-    const base = await app.ready();
-    await measureRoutes(base, headers);
-    await measureRefusals(base, key);
-    return 0;
-  } catch (error) {
-    if (!cleanup.interrupted) process.stderr.write(`FAILED: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-    return 1;
-  } finally {
-    await cleanup.run();
-  }
+/** What it prints is the outcome: nothing in it is a failure but an answer that is wrong, which throws. */
+async function bench(cleanup) {
+  const secret = randomBytes(32);
+  const database = await startDatabase(new MasterKey(secret), cleanup);
+  const environment = {
+    DATABASE_URL: database.url,
+    MASTER_KEY: secret.toString('base64'),
+    LOG_LEVEL: 'silent',
+    PORT: '0',
+    PLATFORM_TOKEN,
+    ...unlimited,
+  };
+  const settings = { databaseUrl: database.url, directory: database.directory, masterKey: environment.MASTER_KEY };
+  const server = await startServer(settings, cleanup, { PLATFORM_TOKEN });
+  const { key, headers } = await credentialsOf(server.url);
+  await server.stop();
+  const app = new Target('bench application', [fileURLToPath(new URL('./support/auth-app.js', import.meta.url))], {
+    environment,
+    directory: database.directory,
+  });
+  cleanup.add(() => app.stop());
+  const base = await app.ready();
+  await measureRoutes(base, headers);
+  await measureRefusals(base, key);
+  return [];
 }
 
-process.exit(await main());
+process.exit(await run(bench));

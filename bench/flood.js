@@ -2,11 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 import autocannon from 'autocannon';
 import { MasterKey } from '../dist/core/master-key.js';
-import { Cleanup } from './support/cleanup.js';
 import { startDatabase, withClient } from './support/database.js';
 import { plantDataset } from './support/dataset.js';
 import { measure } from './support/load.js';
 import { median } from './support/report.js';
+import { run } from './support/run.js';
 import { startServer } from './support/targets.js';
 
 /**
@@ -87,19 +87,4 @@ async function bench(cleanup) {
   return problems;
 }
 
-async function main() {
-  const cleanup = new Cleanup();
-  cleanup.onSignals();
-  try {
-    const problems = await bench(cleanup);
-    for (const problem of problems) process.stderr.write(`FAILED: ${problem}\n`);
-    return problems.length === 0 ? 0 : 1;
-  } catch (error) {
-    if (!cleanup.interrupted) process.stderr.write(`FAILED: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-    return cleanup.interrupted ? 130 : 1;
-  } finally {
-    await cleanup.run();
-  }
-}
-
-process.exit(await main());
+process.exit(await run(bench));

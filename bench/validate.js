@@ -5,13 +5,13 @@ import { availableParallelism, loadavg } from 'node:os';
 import { resolve } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { MasterKey } from '../dist/core/master-key.js';
-import { Cleanup } from './support/cleanup.js';
 import { startDatabase, withClient } from './support/database.js';
 import { plantDataset } from './support/dataset.js';
 import { ask, measure } from './support/load.js';
 import { readOptions, usage } from './support/options.js';
 import { explainFacts } from './support/plan.js';
 import { median, summarise, tableOf } from './support/report.js';
+import { run } from './support/run.js';
 import { startBaseline, startServer } from './support/targets.js';
 
 /**
@@ -151,19 +151,7 @@ async function main() {
     options.profileDir = resolve(options.profileDir);
     await mkdir(options.profileDir, { recursive: true });
   }
-  const cleanup = new Cleanup();
-  cleanup.onSignals();
-  try {
-    const problems = await bench(options, cleanup);
-    for (const problem of problems) process.stderr.write(`FAILED: ${problem}\n`);
-    return problems.length === 0 ? 0 : 1;
-  } catch (error) {
-    // What breaks after a signal breaks because of it.
-    if (!cleanup.interrupted) process.stderr.write(`FAILED: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-    return cleanup.interrupted ? 130 : 1;
-  } finally {
-    await cleanup.run();
-  }
+  return run((cleanup) => bench(options, cleanup));
 }
 
 process.exit(await main());
