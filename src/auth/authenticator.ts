@@ -10,6 +10,7 @@ import { addressIsAllowed } from '../domain/addresses.js';
 import { type EnvironmentName, parseApiKey, SHOWN_PREFIX_LENGTH } from '../domain/api-key.js';
 import { invalid, LatchkeyError } from '../domain/errors.js';
 import { earlier, segmentOf } from '../domain/grant.js';
+import { isRotatedOut } from '../domain/license-key.js';
 import { ipKey } from '../domain/rate-limit.js';
 import { flairsOf } from '../domain/flairs.js';
 import { roles } from '../domain/roles.js';
@@ -21,6 +22,7 @@ import {
   FIND_API_KEY,
   FIND_API_KEY_OF_TOKEN,
   FIND_LICENSE,
+  type LicenseOfKey,
   FIND_USER_KEY,
   FIND_USER_KEY_OF_TOKEN,
   type TenantColumns,
@@ -166,9 +168,11 @@ export class Authenticator {
   private async license(value: string, { account, environment }: TenantHints): Promise<Principal> {
     const wanted = await this.licenseKeys.findBy(value, account);
     if (wanted === null) throw failed();
-    const load = () => this.database.lookup<TenantColumns & { id: string }>(FIND_LICENSE, [wanted.digest]);
+    const load = () => this.database.lookup<TenantColumns & LicenseOfKey>(FIND_LICENSE, [wanted.digest]);
     const license = await this.cache.read(Buffer.from(wanted.digest).toString('base64'), async () => (await load())[0] ?? null);
     if (license === null || (wanted.accountId ?? license.accountId) !== license.accountId) throw failed();
+    const { keyValidUntil, frozenAt } = license;
+    if (isRotatedOut(keyValidUntil, this.clock.now(frozenAt === null ? null : { frozenAt }))) throw failed();
     attribute({ actor: { type: 'license', id: license.id }, credential: license.id, environmentId: license.environmentId });
     if (contradicts(environment, license.environment)) throw failed();
     return { kind: 'license', tenant: tenantOf(license), licenseId: license.id };

@@ -92,13 +92,33 @@ export interface UserKeyAccount {
   environments: Record<EnvironmentName, string>;
 }
 
+/**
+ * The license that a key's digest, $1, leads to: whose key it is, else whose it was and still may be (`keyValidUntil`, by
+ * its clock; null = without end). Several may have had a vendor's own key; the one that had it last counts.
+ */
+export const licenseOfKey = `
+      FROM (SELECT id, NULL::timestamptz AS valid_until FROM license WHERE key_digest = $1 AND deleted_at IS NULL
+            UNION ALL
+            SELECT license_id, valid_until FROM former_license_key WHERE key_digest = $1
+             ORDER BY valid_until DESC NULLS FIRST LIMIT 1) AS key
+      JOIN license ON license.id = key.id
+      LEFT JOIN test_clock ON test_clock.id = license.test_clock_id
+      JOIN environment ON environment.id = license.environment_id`;
+
+/** What `licenseOfKey` says of a license and of the key that led to it. */
+export interface LicenseOfKey {
+  id: string;
+  keyValidUntil: Date | null;
+  frozenAt: Date | null;
+}
+
 export const FIND_LICENSE = {
   name: 'find_license_by_key',
   text: `
-    SELECT license.id, environment.id AS "environmentId", environment.name AS environment, environment.account_id AS "accountId"
-      FROM license
-      JOIN environment ON environment.id = license.environment_id
-     WHERE license.key_digest = $1 AND license.deleted_at IS NULL`,
+    SELECT license.id, key.valid_until AS "keyValidUntil", test_clock.frozen_at AS "frozenAt",
+           environment.id AS "environmentId", environment.name AS environment, environment.account_id AS "accountId"
+    ${licenseOfKey}
+     WHERE license.deleted_at IS NULL`,
 };
 
 export const FIND_ACCOUNT = {

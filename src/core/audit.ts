@@ -1,6 +1,7 @@
 import { canonicalJson } from '../domain/canonical-json.js';
 import type { Prisma } from '../generated/prisma/client.js';
 import type { Db } from './database.js';
+import { toEventRows } from './outbox.js';
 import { currentRequest } from './request-context.js';
 
 /** One thing that somebody did to one resource. */
@@ -15,6 +16,12 @@ export interface Change {
   after?: object;
   /** Where the work crosses tenants, whose log it belongs to; otherwise that of the work. */
   environmentId?: string;
+  /** The license that it is about, where that is not the resource: its history tells it too. */
+  licenseId?: string;
+  /** The test clock's time, for what is attached to one. */
+  occurredAt?: Date;
+  /** The resource, where before and after are something else about it: what was attached to it or detached. */
+  object?: object;
 }
 
 /** Says nothing about a change. */
@@ -39,17 +46,26 @@ const SECRETS = new Set([
 ]);
 const REDACTED = '[redacted]';
 
+/** A change with its differences. */
+export interface RecordedChange extends Change {
+  changed: ReturnType<typeof differences>;
+}
+
 /**
- * Write the change into the audit log, in the transaction that makes it (contract: auth.md, "Failures are evidence").
- * Of a change only the fields that differ are kept; nothing is written when none does.
+ * Write the change into the audit log, and into the outbox when others are told of its like, in the transaction that
+ * makes it (contract: auth.md, "Failures are evidence"; webhooks.md, "Events"). Nothing is written when nothing differs.
  */
-export async function recordChange(db: Db, { action, resource, before, after, environmentId }: Change): Promise<void> {
-  const changed = differences(before, after);
-  const isSame = Object.keys(changed.before).length + Object.keys(changed.after).length === 0;
-  if (before !== undefined && after !== undefined && isSame) return;
+export function recordChange(db: Db, change: Change): Promise<void> {
+  return recordChanges(db, [change]);
+}
+
+/** The same for many at once, in their order. */
+export async function recordChanges(db: Db, changes: readonly Change[]): Promise<void> {
+  const recorded = changes.map((change) => ({ ...change, changed: differences(change.before, change.after) })).filter(isChange);
+  if (recorded.length === 0) return;
   const request = currentRequest();
   await db.auditEntry.createMany({
-    data: {
+    data: recorded.map(({ action, resource, before, after, environmentId, changed }) => ({
       action,
       resourceType: resource.type,
       resourceId: resource.id,
@@ -61,8 +77,19 @@ export async function recordChange(db: Db, { action, resource, before, after, en
       after: after === undefined ? undefined : changed.after,
       ...(environmentId === undefined ? {} : { environmentId }),
       ...(resource.segmentId === undefined ? {} : { segmentId: resource.segmentId }),
-    },
+    })),
   });
+  const events = toEventRows(recorded);
+  if (events.length > 0) await db.event.createMany({ data: events });
+}
+
+function isChange({ before, after, changed }: RecordedChange): boolean {
+  return before === undefined || after === undefined || Object.keys(changed.before).length + Object.keys(changed.after).length > 0;
+}
+
+/** A view as it is kept and told: JSON, without its secrets. */
+export function withoutSecrets(view: object): Prisma.JsonObject {
+  return differences({}, view).after;
 }
 
 /**

@@ -80,6 +80,7 @@ export const settings = {
   LIMIT_AUTH_FAILURES_PER_MINUTE: limit('30', 'that fail to authenticate, per address'),
   LIMIT_MANAGEMENT_PER_MINUTE: limit('120', 'to management routes, per API key that has no limit of its own'),
   LIMIT_PUBLIC_PER_MINUTE: limit('300', 'to public routes, per address'),
+  EXPIRING_NOTICE_DAYS: { parse: count(1, 365), initial: '3', help: 'how long before its expiry a license is announced as expiring' },
   WEBHOOK_ALLOW_LOOPBACK: { parse: flag, initial: 'false', help: 'whether webhooks may go to this machine', unused: true },
   WEBHOOK_RETRY_SCHEDULE: { parse: list, initial: '', help: 'seconds before each try, comma list', unused: true },
   METRICS_TOKEN: { parse: z.string().min(1), help: 'token for /metrics', unused: true },
@@ -92,7 +93,7 @@ export const settings = {
 } as const satisfies Record<string, Setting>;
 
 /** Prefixes that are ours alone: a variable with one of them that is no setting is a misspelling. */
-const OUR_PREFIXES = ['LIMIT_', 'WEBHOOK_', 'DATABASE_', 'MASTER_', 'PLATFORM_', 'METRICS_', 'SEED_', 'TRUSTED_', 'CORS_'];
+const OUR_PREFIXES = ['LIMIT_', 'WEBHOOK_', 'DATABASE_', 'MASTER_', 'PLATFORM_', 'METRICS_', 'SEED_', 'TRUSTED_', 'CORS_', 'EXPIRING_'];
 
 /** The settings in force; also the token under which Nest hands them out. */
 export class Config {
@@ -117,6 +118,7 @@ export class Config {
   readonly limitAuthFailuresPerMinute!: number;
   readonly limitManagementPerMinute!: number;
   readonly limitPublicPerMinute!: number;
+  readonly expiringNoticeDays!: number;
   readonly logLevel!: string;
   /** Names of variables that are set but have no effect yet. */
   readonly unused!: string[];
@@ -175,6 +177,7 @@ export function loadConfig(given: Environment, file: Environment = {}): Config {
     limitAuthFailuresPerMinute: values.LIMIT_AUTH_FAILURES_PER_MINUTE as number,
     limitManagementPerMinute: values.LIMIT_MANAGEMENT_PER_MINUTE as number,
     limitPublicPerMinute: values.LIMIT_PUBLIC_PER_MINUTE as number,
+    expiringNoticeDays: values.EXPIRING_NOTICE_DAYS as number,
     logLevel: values.LOG_LEVEL as string,
     unused: Object.entries<Setting>(settings)
       .filter(([name, setting]) => setting.unused === true && (environment[name] ?? '') !== '' && environment[name] !== setting.initial)

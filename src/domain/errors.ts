@@ -74,7 +74,12 @@ export const errorCodes = {
   USES_EXCEEDED: {
     status: 422,
     title: 'No uses are left',
-    help: 'In validation this is a verdict, not an error. (Reserved: this version never answers it.)',
+    help: 'Nothing was counted; `details` has the limit and what was used. In validation this is a verdict, not an error.',
+  },
+  USES_BELOW_ZERO: {
+    status: 422,
+    title: 'The usage counter would fall below zero',
+    help: 'Nothing was counted; `details.used` is what there is.',
   },
   FINGERPRINT_TAKEN: {
     status: 422,
@@ -88,6 +93,7 @@ export const errorCodes = {
   },
   PRODUCT_HAS_LICENSES: { status: 422, title: 'The product has licenses', help: 'Delete or transfer them first.' },
   POLICY_HAS_LICENSES: { status: 422, title: 'The policy has licenses', help: 'Delete or transfer them first.' },
+  TEST_CLOCK_HAS_LICENSES: { status: 422, title: 'The test clock has licenses', help: 'Delete them, or detach them from it, first.' },
   NOT_RENEWABLE: {
     status: 422,
     title: 'The license cannot be renewed',

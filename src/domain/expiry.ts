@@ -64,6 +64,15 @@ export function explicitTerm(expiresAt: Date | null): TermColumns {
   return { expiresAt, termAnchorAt: expiresAt, clockPending: false };
 }
 
+/** A license that is made with an expiry in the past, like one that is taken over from elsewhere, is no news to anyone. */
+export function announcedAlready(
+  expiresAt: Date | null | undefined,
+  now: Date,
+): { expiringAnnouncedFor?: Date; expiredAnnouncedFor?: Date } {
+  if (expiresAt === undefined || expiresAt === null || expiresAt > now) return {};
+  return { expiringAnnouncedFor: expiresAt, expiredAnnouncedFor: expiresAt };
+}
+
 /**
  * The term that an event begins, or null when it is not the one that the license waits for. A license that waits while
  * its policy has come to count from creation has waited in vain: any event begins its term, back then.

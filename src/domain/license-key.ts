@@ -51,6 +51,11 @@ function generatedBody(typed: string): string | null {
   return GENERATED_FORMAT.test(prefix + body) ? body : null;
 }
 
+/** A key that was rotated out is unknown from `validUntil` on; null = it was not rotated out. */
+export function isRotatedOut(validUntil: Date | null, now: Date): boolean {
+  return validUntil !== null && now >= validUntil;
+}
+
 function tagOf(random: Buffer, tagSecret: KeyObject): Buffer {
   return createHmac('sha256', tagSecret).update(random).digest().subarray(0, TAG_BYTES);
 }

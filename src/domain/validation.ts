@@ -83,6 +83,9 @@ export interface ValidationLicense extends LicenseStateFacts, MachineLimitOverri
   allowedVersions: string | null;
   usesCount: number;
   maxUsesOverride: number | null;
+  /** Process leases in force, as far as the policy counts them together. */
+  processCount: number;
+  maxProcessesOverride: number | null;
   clockPending: boolean;
   metadata: Metadata;
 }
@@ -93,6 +96,10 @@ export interface LicenseFacts {
   /** Ids of the tenant that the license belongs to. */
   accountId: string;
   environmentId: string;
+  /** Until when the key that was sent still leads here, by the license's clock; null = it is the license's own. */
+  keyValidUntil: Date | null;
+  /** Decides the time for all that is about the license; null = real time. */
+  testClock: { frozenAt: Date } | null;
   license: ValidationLicense;
   policy: PolicyRules;
   productCode: string;

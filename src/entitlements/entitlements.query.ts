@@ -1,4 +1,4 @@
-import { type Change, recordChange } from '../core/audit.js';
+import { type Change, recordChanges } from '../core/audit.js';
 import type { Db } from '../core/database.js';
 import { type Attachment, attachmentChanges } from '../domain/entitlements.js';
 import { notFound } from '../domain/errors.js';
@@ -19,14 +19,16 @@ export async function entitlementIds(db: Db, codes: readonly string[], field: st
   });
 }
 
-/** An entry in the audit log for each entitlement that a policy or license, the resource, has got or lost. */
-export async function recordAttachments(
+/** A record for each entitlement that a policy or license, the resource, has got or lost; `object` is its view. */
+export function recordAttachments(
   db: Db,
-  resource: Change['resource'],
+  about: Pick<Change, 'resource' | 'object' | 'occurredAt'>,
   before: readonly Attachment[],
   after: readonly Attachment[],
 ): Promise<void> {
   const { detached, attached } = attachmentChanges(before, after);
-  for (const attachment of detached) await recordChange(db, { action: 'entitlement.detached', resource, before: attachment });
-  for (const attachment of attached) await recordChange(db, { action: 'entitlement.attached', resource, after: attachment });
+  return recordChanges(db, [
+    ...detached.map((attachment) => ({ ...about, action: 'entitlement.detached', before: attachment })),
+    ...attached.map((attachment) => ({ ...about, action: 'entitlement.attached', after: attachment })),
+  ]);
 }

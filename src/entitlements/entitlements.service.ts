@@ -4,7 +4,7 @@ import { Clock } from '../core/clock.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
 import { containsAnyCase } from '../core/like.js';
 import { type Page, paginate } from '../core/page.js';
-import { hold, ofSegment } from '../core/segment.js';
+import { acrossSegments, hold, ofSegment } from '../core/segment.js';
 import { notFound } from '../domain/errors.js';
 import type { Entitlement, Prisma } from '../generated/prisma/client.js';
 import {
@@ -70,6 +70,12 @@ export class EntitlementsService {
         data: { deletedAt: this.clock.now() },
       });
       if (row === undefined) throw notFound('entitlement');
+      // First the policies and licenses that had it: the database keeps what they were, with it.
+      const updatedAt = this.clock.now();
+      await db.policy.updateMany({ where: { entitlements: { some: { entitlementId: id } } }, data: { updatedAt } });
+      await acrossSegments(db, tenant, 'the licenses that lose an entitlement', () =>
+        db.license.updateMany({ where: { entitlements: { some: { entitlementId: id } } }, data: { updatedAt } }),
+      );
       await db.policyEntitlement.deleteMany({ where: { entitlementId: id } });
       await db.licenseEntitlement.deleteMany({ where: { entitlementId: id } });
       const resource = { type: 'entitlement', id, segmentId: row.segmentId };

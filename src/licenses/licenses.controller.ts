@@ -1,10 +1,10 @@
-import { Body, Controller, Delete, Get, Param, Patch, Post, Query } from '@nestjs/common';
+import { Body, Controller, Delete, Get, Patch, Post, Query } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { LicenseOnly, Requires } from '../auth/access.js';
 import { type VendorPrincipal, Caller, type LicensePrincipal } from '../auth/principal.js';
 import { PathId } from '../core/identifier.js';
 import { AnswersCreated, AnswersNothing, AnswersOne, AnswersPage, Fails } from '../core/openapi.js';
-import { AttachLicenseEntitlementsBody, CreateLicenseBody, LicensesQuery, LicenseView, UpdateLicenseBody } from './licenses.dto.js';
+import { CreateLicenseBody, LicensesQuery, LicenseView, UpdateLicenseBody } from './licenses.dto.js';
 import { LicensesService } from './licenses.service.js';
 
 @ApiTags('Licenses')
@@ -63,89 +63,5 @@ export class LicensesController {
   @ApiOperation({ summary: 'Delete a license', description: 'Its machines go with it; validation answers NOT_FOUND.' })
   remove(@Caller() { tenant }: VendorPrincipal, @PathId() id: string) {
     return this.licenses.remove(tenant, id);
-  }
-
-  @Post(':id/suspend')
-  @Requires('licenses:write')
-  @AnswersOne(LicenseView)
-  @Fails('CONFLICT')
-  @ApiOperation({ summary: 'Suspend a license', description: 'Validation answers SUSPENDED until it is reinstated.' })
-  suspend(@Caller() caller: VendorPrincipal, @PathId() id: string) {
-    return this.licenses.move(caller, id, 'suspend');
-  }
-
-  @Post(':id/reinstate')
-  @Requires('licenses:write')
-  @AnswersOne(LicenseView)
-  @Fails('CONFLICT')
-  @ApiOperation({ summary: 'Lift a suspension' })
-  reinstate(@Caller() caller: VendorPrincipal, @PathId() id: string) {
-    return this.licenses.move(caller, id, 'reinstate');
-  }
-
-  @Post(':id/ban')
-  @Requires('licenses:write')
-  @AnswersOne(LicenseView)
-  @Fails('CONFLICT')
-  @ApiOperation({ summary: 'Ban a license', description: 'Validation answers BANNED, before anything else, until it is unbanned.' })
-  ban(@Caller() caller: VendorPrincipal, @PathId() id: string) {
-    return this.licenses.move(caller, id, 'ban');
-  }
-
-  @Post(':id/unban')
-  @Requires('licenses:write')
-  @AnswersOne(LicenseView)
-  @Fails('CONFLICT')
-  @ApiOperation({ summary: 'Lift a ban' })
-  unban(@Caller() caller: VendorPrincipal, @PathId() id: string) {
-    return this.licenses.move(caller, id, 'unban');
-  }
-
-  @Post(':id/revoke')
-  @Requires('licenses:write')
-  @AnswersOne(LicenseView)
-  @Fails('CONFLICT')
-  @ApiOperation({
-    summary: 'Revoke a license',
-    description: 'For good: afterwards it can only be read and deleted, and its machines deactivated.',
-  })
-  revoke(@Caller() caller: VendorPrincipal, @PathId() id: string) {
-    return this.licenses.move(caller, id, 'revoke');
-  }
-
-  @Post(':id/renew')
-  @Requires('licenses:write')
-  @AnswersOne(LicenseView)
-  @Fails('CONFLICT', 'NOT_RENEWABLE')
-  @ApiOperation({ summary: 'Renew a license', description: "One more term, counted as the policy's `renewalBasis` says." })
-  renew(@Caller() caller: VendorPrincipal, @PathId() id: string) {
-    return this.licenses.renew(caller, id);
-  }
-
-  @Post(':id/check-in')
-  @Requires('licenses:write')
-  @AnswersOne(LicenseView)
-  @Fails('CONFLICT')
-  @ApiOperation({ summary: 'Check a license in', description: 'The next is due after `checkInIntervalDays` of its policy.' })
-  checkIn(@Caller() caller: VendorPrincipal, @PathId() id: string) {
-    return this.licenses.checkIn(caller, id);
-  }
-
-  @Post(':id/entitlements')
-  @Requires('licenses:write')
-  @AnswersOne(LicenseView)
-  @Fails('CONFLICT')
-  @ApiOperation({ summary: 'Attach entitlements to a license', description: 'Attaching again sets the expiry and quantity anew.' })
-  attach(@Caller() caller: VendorPrincipal, @PathId() id: string, @Body() body: AttachLicenseEntitlementsBody) {
-    return this.licenses.attach(caller, id, body);
-  }
-
-  @Delete(':id/entitlements/:code')
-  @Requires('licenses:write')
-  @AnswersNothing()
-  @Fails('CONFLICT')
-  @ApiOperation({ summary: 'Detach an entitlement from a license', description: 'Only its own: what it inherits from its policy stays.' })
-  detach(@Caller() caller: VendorPrincipal, @PathId() id: string, @Param('code') code: string) {
-    return this.licenses.detach(caller, id, code);
   }
 }

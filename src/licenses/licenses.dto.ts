@@ -8,7 +8,7 @@ import { type Entitlement, entitlementsInForce } from '../domain/entitlements.js
 import { licenseStatus, licenseStatuses, type LicenseStatus } from '../domain/license-state.js';
 import type { Metadata } from '../domain/metadata.js';
 import { nextCheckInAt } from '../domain/validation.js';
-import type { License } from '../generated/prisma/client.js';
+import type { License, TestClock } from '../generated/prisma/client.js';
 import { includeEntitlementCodes, type PolicyRow } from '../policies/policies.dto.js';
 
 const override = (what: string, min: number): PropertyDecorator =>
@@ -64,7 +64,7 @@ class LicenseFields {
   @override('Disk space in MiB', 1)
   maxDiskMbOverride?: number | null;
 
-  @override('Process leases (stored; this version does not act on it yet)', 1)
+  @override('Process leases', 1)
   maxProcessesOverride?: number | null;
 
   @Version({
@@ -78,7 +78,7 @@ class LicenseFields {
   allowedVersions?: string | null;
 
   @Id({
-    help: 'A test clock (test environment only). There are none yet in this version.',
+    help: 'The test clock that decides its time (test environment only); null = real time.',
     optional: true,
     nullable: true,
     default: null,
@@ -295,11 +295,13 @@ export class LicensesQuery extends PageQuery {
 /** What a license is judged and shown with. */
 export const includeForView = {
   policy: { include: includeEntitlementCodes },
+  testClock: true,
   entitlements: { select: { expiresAt: true, quantity: true, entitlement: { select: { code: true } } } },
 } as const;
 
 export type LicenseRow = License & {
   policy: PolicyRow;
+  testClock: TestClock | null;
   entitlements: { expiresAt: Date | null; quantity: number | null; entitlement: { code: string } }[];
 };
 

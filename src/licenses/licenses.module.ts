@@ -1,9 +1,16 @@
 import { Module } from '@nestjs/common';
+import { ActionsController } from './actions.controller.js';
+import { ActionsService } from './actions.service.js';
+import { ChangeService } from './change.service.js';
 import { LastValidatedWorker } from './last-validated.worker.js';
 import { LicensesController } from './licenses.controller.js';
 import { LicensesService } from './licenses.service.js';
 import { ValidationController } from './validation.controller.js';
 import { ValidationService } from './validation.service.js';
 
-@Module({ controllers: [ValidationController, LicensesController], providers: [LicensesService, ValidationService, LastValidatedWorker] })
+@Module({
+  // In order: a path of its own comes before `:id`.
+  controllers: [ValidationController, ActionsController, LicensesController],
+  providers: [LicensesService, ActionsService, ChangeService, ValidationService, LastValidatedWorker],
+})
 export class LicensesModule {}

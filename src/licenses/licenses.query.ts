@@ -4,7 +4,7 @@ import { notFound } from '../domain/errors.js';
 import { DAY_MS } from '../domain/expiry.js';
 import type { LicenseStatus } from '../domain/license-state.js';
 import type { ExpirationStrategy } from '../domain/policy.js';
-import type { License, Policy, Prisma } from '../generated/prisma/client.js';
+import type { License, Policy, Prisma, TestClock } from '../generated/prisma/client.js';
 import { includeForView, type LicenseRow } from './licenses.dto.js';
 
 /** A living license with all that it is judged and shown with. */
@@ -21,9 +21,14 @@ export async function lockLicense(db: Db, tenant: Tenant, id: string): Promise<L
 }
 
 /** Held likewise, with no more than what judges its seats. `field` names the reference in the body that led here. */
-export async function lockSeats(db: Db, tenant: Tenant, id: string, field?: string): Promise<License & { policy: Policy }> {
+export async function lockSeats(
+  db: Db,
+  tenant: Tenant,
+  id: string,
+  field?: string,
+): Promise<License & { policy: Policy; testClock: TestClock | null }> {
   await hold(db, tenant, 'license', id, field);
-  return db.license.findUniqueOrThrow({ where: { id }, include: { policy: true } });
+  return db.license.findUniqueOrThrow({ where: { id }, include: { policy: true, testClock: true } });
 }
 
 /**

@@ -10,41 +10,23 @@ import { containsAnyCase, equalsAnyCase } from '../core/like.js';
 import { type Page, paginate } from '../core/page.js';
 import { ofSegment } from '../core/segment.js';
 import { invalid, notFound } from '../domain/errors.js';
-import { explicitTerm, initialTerm, renewedExpiry } from '../domain/expiry.js';
+import { announcedAlready, explicitTerm, initialTerm } from '../domain/expiry.js';
 import { generateLicenseKey, hasGeneratedFormat, parseLicenseKey } from '../domain/license-key.js';
-import { requireNotRevoked, type StateAction, transition } from '../domain/license-state.js';
-import { missingScopes } from '../domain/scopes.js';
 import { totalsOfNone } from '../domain/seats.js';
-import { entitlementIds, recordAttachments } from '../entitlements/entitlements.query.js';
-import type { Policy, Prisma, Product } from '../generated/prisma/client.js';
+import { entitlementIds } from '../entitlements/entitlements.query.js';
+import type { Policy, Prisma, Product, TestClock } from '../generated/prisma/client.js';
+import { ChangeService } from './change.service.js';
 import {
-  type AttachLicenseEntitlementsBody,
   type CreateLicenseBody,
   includeForView,
-  type LicenseRow,
   type LicensesQuery,
   type LicenseView,
-  ownEntitlements,
   toLicenseColumns,
   toLicenseEntry,
   toLicenseView,
   type UpdateLicenseBody,
 } from './licenses.dto.js';
 import { loadLicense, lockLicense, statusIs } from './licenses.query.js';
-
-/** What changes a license, as refusals name it, and as the audit log does; attachments have entries of their own. */
-const recordedAs = {
-  'changing it': 'license.updated',
-  suspend: 'license.suspended',
-  reinstate: 'license.reinstated',
-  ban: 'license.banned',
-  unban: 'license.unbanned',
-  revoke: 'license.revoked',
-  renew: 'license.renewed',
-  'check-in': 'license.checked_in',
-  'attaching entitlements': null,
-  'detaching entitlements': null,
-} as const satisfies Record<StateAction, string> & Record<string, string | null>;
 
 @Injectable()
 export class LicensesService {
@@ -53,6 +35,7 @@ export class LicensesService {
     private readonly masterKey: MasterKey,
     private readonly clock: Clock,
     private readonly licenseKeys: LicenseKeys,
+    private readonly changes: ChangeService,
   ) {}
 
   /** 404 naming a reference that is unknown, 409 for a taken key. */
@@ -60,12 +43,11 @@ export class LicensesService {
     if (body.key !== undefined && hasGeneratedFormat(body.key)) {
       throw invalid([{ path: 'key', message: 'must not look like a generated key' }]);
     }
-    const now = this.clock.now();
     const { tenant } = caller;
     return this.database.within(tenant, async (db) => {
       const product = await countOneMore(db, body.productId);
       const policy = await holdPolicy(db, body.policyId, product.id);
-      await requireTestClock(db, body.testClockId);
+      const now = this.clock.now(await findTestClock(db, body.testClockId));
       const owned = await entitlementIds(db, body.entitlements ?? [], 'entitlements');
       const id = uuidv7();
       const row = await db.license.create({
@@ -78,13 +60,15 @@ export class LicensesService {
           ...initialTerm(body.expiresAt, policy, now),
           createdAt: now,
           updatedAt: now,
-          entitlements: { create: owned.map((entitlementId) => ({ entitlementId })) },
+          ...announcedAlready(body.expiresAt, now),
+          entitlements: { create: owned.map((entitlementId) => ({ entitlementId, createdAt: now })) },
         },
         include: includeForView,
       });
       await recordChange(db, {
         action: 'license.created',
         resource: { type: 'license', id },
+        occurredAt: row.testClock?.frozenAt,
         after: toLicenseEntry(row, tenant.environment, now),
       });
       // Whoever makes a license is shown its key.
@@ -99,101 +83,38 @@ export class LicensesService {
         query,
         { list: 'licenses', sort: query.sort ?? '-createdAt' },
         (page) => db.license.findMany({ ...page, where: { AND: [filters, page.where] }, include: includeForView }),
-        (row) => this.view(caller, row, this.clock.now()),
+        (row) => this.changes.view(caller, row),
       );
     });
   }
 
   get(caller: TenantPrincipal, id: string): Promise<LicenseView> {
-    return this.database.within(caller.tenant, async (db) => this.view(caller, await loadLicense(db, id), this.clock.now()));
+    return this.database.within(caller.tenant, async (db) => this.changes.view(caller, await loadLicense(db, id)));
   }
 
   /** 409 for a revoked license. */
   update(caller: TenantPrincipal, id: string, body: UpdateLicenseBody): Promise<LicenseView> {
-    return this.change(caller, id, 'changing it', async (db) => {
-      await requireTestClock(db, body.testClockId);
-      return { ...toLicenseColumns(body), ...(body.expiresAt === undefined ? {} : explicitTerm(body.expiresAt)) };
+    return this.changes.change(caller, id, 'changing it', async (db) => {
+      await findTestClock(db, body.testClockId);
+      return { columns: { ...toLicenseColumns(body), ...(body.expiresAt === undefined ? {} : explicitTerm(body.expiresAt)) } };
     });
   }
 
   /** Its machines go with it, and its key is unknown from now on. */
   remove(tenant: Tenant, id: string): Promise<void> {
-    const deletedAt = this.clock.now();
     return this.database.within(tenant, async (db) => {
       const license = await lockLicense(db, tenant, id);
+      const deletedAt = this.clock.now(license.testClock);
       await db.machine.updateMany({ where: { licenseId: id, deletedAt: null }, data: { deletedAt } });
       await db.license.update({ where: { id }, data: { deletedAt, ...totalsOfNone } });
       await db.$executeRaw`UPDATE product SET licenses_count = licenses_count - 1 WHERE id = ${license.productId}::uuid`;
       await recordChange(db, {
         action: 'license.deleted',
         resource: { type: 'license', id, segmentId: license.segmentId },
+        occurredAt: license.testClock?.frozenAt,
         before: toLicenseEntry(license, tenant.environment, deletedAt),
       });
     });
-  }
-
-  /** suspend, reinstate, ban, unban, revoke. 409 naming the state for an illegal one. */
-  move(caller: TenantPrincipal, id: string, action: StateAction): Promise<LicenseView> {
-    return this.change(caller, id, action, (_, license, now) => transition(license, license.policy, action, now));
-  }
-
-  /** 422 NOT_RENEWABLE for a perpetual license, 409 for a revoked one. */
-  renew(caller: TenantPrincipal, id: string): Promise<LicenseView> {
-    return this.change(caller, id, 'renew', (_, license, now) => renewedExpiry(license, license.policy, now));
-  }
-
-  checkIn(caller: TenantPrincipal, id: string): Promise<LicenseView> {
-    return this.change(caller, id, 'check-in', (_, _license, now) => ({ lastCheckInAt: now }));
-  }
-
-  /** Attaching again sets the expiry and quantity anew. */
-  attach(caller: TenantPrincipal, id: string, body: AttachLicenseEntitlementsBody): Promise<LicenseView> {
-    const { codes, expiresAt = null, quantity = null } = body;
-    return this.change(caller, id, 'attaching entitlements', async (db) => {
-      const ids = await entitlementIds(db, codes, 'codes');
-      await db.licenseEntitlement.deleteMany({ where: { licenseId: id, entitlementId: { in: ids } } });
-      await db.licenseEntitlement.createMany({ data: ids.map((entitlementId) => ({ licenseId: id, entitlementId, expiresAt, quantity })) });
-      return {};
-    });
-  }
-
-  /** Only the license's own: what it inherits stays. */
-  async detach(caller: TenantPrincipal, id: string, code: string): Promise<void> {
-    await this.change(caller, id, 'detaching entitlements', async (db) => {
-      const { count } = await db.licenseEntitlement.deleteMany({ where: { licenseId: id, entitlement: { code } } });
-      if (count === 0) throw notFound('entitlement of the license');
-      return {};
-    });
-  }
-
-  /** Hold the license, refuse if it is revoked, let `decide` say what to set, save, record, show. */
-  private change(
-    caller: TenantPrincipal,
-    id: string,
-    action: keyof typeof recordedAs,
-    decide: (db: Db, license: LicenseRow, now: Date) => Promise<Prisma.LicenseUncheckedUpdateInput> | Prisma.LicenseUncheckedUpdateInput,
-  ): Promise<LicenseView> {
-    const { tenant } = caller;
-    return this.database.within(tenant, async (db) => {
-      const license = await lockLicense(db, tenant, id);
-      // After the lock: whoever waited for it judges by the time at which it may act.
-      const now = this.clock.now();
-      requireNotRevoked(license, license.policy, now, action);
-      const data = await decide(db, license, now);
-      const saved = await db.license.update({ where: { id }, data, include: includeForView });
-      const resource = { type: 'license', id, segmentId: license.segmentId };
-      const entry = (row: LicenseRow): object => toLicenseEntry(row, tenant.environment, now);
-      const recorded = recordedAs[action];
-      if (recorded === null) await recordAttachments(db, resource, ownEntitlements(license), ownEntitlements(saved));
-      else await recordChange(db, { action: recorded, resource, before: entry(license), after: entry(saved) });
-      return this.view(caller, saved, now);
-    });
-  }
-
-  /** Keys are shown to those who may read licenses, and a license's own to itself. */
-  private view({ tenant, ...caller }: TenantPrincipal, row: LicenseRow, now: Date): LicenseView {
-    const seesKey = caller.kind === 'license' || missingScopes(caller.scopes, ['licenses:read']).length === 0;
-    return toLicenseView(row, tenant.environment, seesKey ? this.masterKey.open(row.keySealed, row.id) : null, now);
   }
 
   private keyColumns(tenant: Tenant, id: string, product: Product, vendorKey: string | undefined) {
@@ -259,9 +180,12 @@ async function holdPolicy(db: Db, policyId: string, productId: string): Promise<
   return policy;
 }
 
-async function requireTestClock(db: Db, id: string | null | undefined): Promise<void> {
-  if (id === undefined || id === null) return;
-  if ((await db.testClock.findFirst({ where: { id, deletedAt: null } })) === null) throw notFound('test clock', 'testClockId');
+/** The clock that a license is to be attached to; null = none is named. */
+async function findTestClock(db: Db, id: string | null | undefined): Promise<TestClock | null> {
+  if (id === undefined || id === null) return null;
+  const clock = await db.testClock.findFirst({ where: { id, deletedAt: null } });
+  if (clock === null) throw notFound('test clock', 'testClockId');
+  return clock;
 }
 
 function bodyOf(generatedKey: string, masterKey: MasterKey): string {

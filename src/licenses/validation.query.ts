@@ -1,3 +1,4 @@
+import { licenseOfKey } from '../auth/credentials.query.js';
 import type { EnvironmentName } from '../domain/api-key.js';
 import type { Metadata } from '../domain/metadata.js';
 import { policyRuleNames, type PolicyRules } from '../domain/policy.js';
@@ -5,8 +6,8 @@ import type { LicenseFacts, ValidationLicense } from '../domain/validation.js';
 
 const LICENSE_COLUMNS = [
   'id', 'name', 'productId', 'policyId', 'userEmail', 'userName', 'startsAt', 'expiresAt', 'clockPending', 'createdAt', 'suspendedAt', 'bannedAt',
-  'revokedAt', 'firstValidatedAt', 'lastValidatedAt', 'lastCheckInAt', 'allowedVersions', 'usesCount', 'machineCount', 'maxMachinesOverride',
-  'maxUsesOverride', 'maxCoresOverride', 'maxMemoryMbOverride', 'maxDiskMbOverride', 'metadata',
+  'revokedAt', 'firstValidatedAt', 'lastValidatedAt', 'lastCheckInAt', 'allowedVersions', 'usesCount', 'machineCount', 'processCount', 'maxMachinesOverride',
+  'maxUsesOverride', 'maxCoresOverride', 'maxMemoryMbOverride', 'maxDiskMbOverride', 'maxProcessesOverride', 'metadata',
 ] as const satisfies (keyof ValidationLicense)[]; // prettier-ignore
 
 /**
@@ -21,7 +22,7 @@ export const FIND_VALIDATION_FACTS = {
            license.disk_mb_total::float8 AS "diskMbTotal",
            ${policyRuleNames.map((rule) => `policy.${snake(rule)} AS "policy.${rule}"`).join(', ')},
            product.code AS "productCode", environment.id AS "environmentId", environment.name AS environment,
-           environment.account_id AS "accountId",
+           environment.account_id AS "accountId", key.valid_until AS "keyValidUntil", test_clock.frozen_at AS "frozenAt",
            ARRAY(SELECT entitlement.code
                    FROM policy_entitlement JOIN entitlement ON entitlement.id = policy_entitlement.entitlement_id
                   WHERE policy_entitlement.policy_id = license.policy_id) AS inherited,
@@ -31,11 +32,10 @@ export const FIND_VALIDATION_FACTS = {
            (SELECT json_agg(json_build_array(machine.id, machine.fingerprint, machine.created_at, machine.last_heartbeat_at))
               FROM machine
              WHERE machine.license_id = license.id AND machine.fingerprint = ANY($2) AND machine.deleted_at IS NULL) AS machines
-      FROM license
+      ${licenseOfKey}
       JOIN policy ON policy.id = license.policy_id
       JOIN product ON product.id = license.product_id
-      JOIN environment ON environment.id = license.environment_id
-     WHERE license.key_digest = $1 AND license.deleted_at IS NULL`,
+     WHERE license.deleted_at IS NULL`,
 };
 
 type LicenseColumns = Omit<ValidationLicense, 'metadata'> & { metadata: Metadata };
@@ -47,6 +47,8 @@ export interface ValidationFactsRow extends LicenseColumns {
   environmentId: string;
   environment: EnvironmentName;
   accountId: string;
+  keyValidUntil: Date | null;
+  frozenAt: Date | null;
   inherited: string[];
   own: [code: string, expiresAt: string | null, quantity: number | null][] | null;
   machines: [id: string, fingerprint: string, createdAt: string, lastHeartbeatAt: string | null][] | null;
@@ -60,6 +62,8 @@ export function toLicenseFacts(row: ValidationFactsRow): LicenseFacts {
     environmentId: row.environmentId,
     environment: row.environment,
     accountId: row.accountId,
+    keyValidUntil: row.keyValidUntil,
+    testClock: row.frozenAt === null ? null : { frozenAt: row.frozenAt },
     inheritedEntitlements: row.inherited,
     ownEntitlements: (row.own ?? []).map(([code, expiresAt, quantity]) => ({ code, expiresAt: timeOf(expiresAt), quantity })),
     machines: (row.machines ?? []).map(([id, fingerprint, createdAt, lastHeartbeatAt]) => ({

@@ -5,6 +5,7 @@ import { Database } from '../core/database.js';
 import { RateLimits } from '../core/rate-limits.js';
 import { currentRequest } from '../core/request-context.js';
 import { clockStartedBy } from '../domain/expiry.js';
+import { isRotatedOut } from '../domain/license-key.js';
 import { ipKey } from '../domain/rate-limit.js';
 import { type Facts, judge, type LicenseFacts, notFoundVerdict, usesExceeded, type Verdict } from '../domain/validation.js';
 import { LastValidatedWorker } from './last-validated.worker.js';
@@ -27,7 +28,7 @@ export class ValidationService {
     const request = toValidationRequest(body);
     const found = await this.load(body, request.fingerprints);
     await this.limit(found);
-    const now = this.clock.now();
+    const now = this.clock.now(found?.testClock);
     if (found === null) return toNotFoundView(notFoundVerdict, now, body.nonce);
     const facts = { ...found, request, now };
     const [verdict, settled] = await this.record(judge(facts), facts);
@@ -49,7 +50,8 @@ export class ValidationService {
     if (wanted === null) return null;
     const [row] = await this.database.lookup<ValidationFactsRow>(FIND_VALIDATION_FACTS, [wanted.digest, fingerprints]);
     if (row === undefined || (wanted.accountId ?? row.accountId) !== row.accountId) return null;
-    return toLicenseFacts(row);
+    const facts = toLicenseFacts(row);
+    return isRotatedOut(facts.keyValidUntil, this.clock.now(facts.testClock)) ? null : facts;
   }
 
   /**

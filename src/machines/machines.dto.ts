@@ -160,7 +160,7 @@ export class MachinesQuery extends PageQuery {
   q?: string;
 }
 
-export const includePolicy = { license: { include: { policy: true } } } as const;
+export const includePolicy = { license: { include: { policy: true, testClock: true } } } as const;
 
 export function toMachineView(row: Machine, policy: HeartbeatPolicy, environment: EnvironmentName, now: Date): MachineView {
   const pulse = { activatedAt: row.createdAt, lastHeartbeatAt: row.lastHeartbeatAt };

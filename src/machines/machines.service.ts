@@ -1,6 +1,6 @@
 import { HttpStatus, Injectable } from '@nestjs/common';
 import type { VendorPrincipal, TenantPrincipal } from '../auth/principal.js';
-import { recordChange } from '../core/audit.js';
+import { type Change, recordChange } from '../core/audit.js';
 import { Answer } from '../core/answer.interceptor.js';
 import { Clock } from '../core/clock.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
@@ -49,7 +49,7 @@ export class MachinesService {
       const license = await lockSeats(db, tenant, licenseId, caller.kind === 'license' ? undefined : 'licenseId');
       const { policy } = license;
       // After the lock: whoever waited for it judges by the time at which it may act.
-      const now = this.clock.now();
+      const now = this.clock.now(license.testClock);
       requireMayActivate(caller.kind === 'license' ? 'license' : 'apiKey', policy.authentication);
       requireUsable(license, policy, now);
       const existing = await db.machine.findFirst({ where: { licenseId, fingerprint, deletedAt: null } });
@@ -69,7 +69,8 @@ export class MachinesService {
         data: { ...totals, ...term, firstActivatedAt: license.firstActivatedAt ?? now, updatedAt: license.updatedAt },
       });
       const after = toMachineView(machine, policy, tenant.environment, now);
-      await recordChange(db, { action: 'machine.activated', resource: { type: 'machine', id: machine.id, segmentId }, after });
+      const resource = { type: 'machine', id: machine.id, segmentId };
+      await recordChange(db, { action: 'machine.activated', resource, ...aboutLicense(license), after });
       return new Answer(HttpStatus.CREATED, after);
     });
   }
@@ -97,7 +98,7 @@ export class MachinesService {
         query,
         { list: 'machines', sort: '-createdAt' },
         (page) => db.machine.findMany({ ...page, where: { AND: [...filters, page.where] }, include: includePolicy }),
-        (row) => toMachineView(row, row.license.policy, caller.tenant.environment, now),
+        (row) => toMachineView(row, row.license.policy, caller.tenant.environment, this.clock.now(row.license.testClock)),
       );
     });
   }
@@ -106,7 +107,7 @@ export class MachinesService {
     return this.database.within(tenant, async (db) => {
       const machine = await db.machine.findFirst({ where: { id, deletedAt: null }, include: includePolicy });
       if (machine === null) throw notFound('machine');
-      return toMachineView(machine, machine.license.policy, tenant.environment, this.clock.now());
+      return toMachineView(machine, machine.license.policy, tenant.environment, this.clock.now(machine.license.testClock));
     });
   }
 
@@ -121,11 +122,11 @@ export class MachinesService {
       await requireRoom(db, license, license.policy, totals);
       await db.license.update({ where: { id: license.id }, data: { ...totals, updatedAt: license.updatedAt } });
       const saved = await db.machine.update({ where: { id }, data: columns });
-      const now = this.clock.now();
+      const now = this.clock.now(license.testClock);
       const view = (row: Machine): MachineView => toMachineView(row, license.policy, tenant.environment, now);
       const after = view(saved);
       const resource = { type: 'machine', id, segmentId: machine.segmentId };
-      await recordChange(db, { action: 'machine.updated', resource, before: view(machine), after });
+      await recordChange(db, { action: 'machine.updated', resource, ...aboutLicense(license), before: view(machine), after });
       return after;
     });
   }
@@ -134,22 +135,23 @@ export class MachinesService {
   deactivate(caller: TenantPrincipal, id: string): Promise<void> {
     return this.database.within(caller.tenant, async (db) => {
       const { license, machine } = await lockMachine(db, caller, id);
-      const now = this.clock.now();
+      const now = this.clock.now(license.testClock);
       await db.machine.update({ where: { id }, data: { deletedAt: now } });
       const totals = totalsWith(totalsOf(license), machine, -1);
       await db.license.update({ where: { id: license.id }, data: { ...totals, updatedAt: license.updatedAt } });
       const before = toMachineView(machine, license.policy, caller.tenant.environment, now);
-      await recordChange(db, { action: 'machine.deactivated', resource: { type: 'machine', id, segmentId: machine.segmentId }, before });
+      const resource = { type: 'machine', id, segmentId: machine.segmentId };
+      await recordChange(db, { action: 'machine.deactivated', resource, ...aboutLicense(license), before });
     });
   }
 
   /** Acknowledged only once it is stored. 422 MACHINE_DEAD beyond resurrection, 403 for a license that is not usable. */
   heartbeat(caller: TenantPrincipal, id: string): Promise<MachineView> {
     return this.database.within(caller.tenant, async (db) => {
-      const now = this.clock.now();
       const machine = await db.machine.findFirst({ where: { id, deletedAt: null, ...ownedBy(caller) }, include: includePolicy });
       if (machine === null) throw notFound('machine');
       const { license } = machine;
+      const now = this.clock.now(license.testClock);
       requireUsable(license, license.policy, now);
       const pulse = { activatedAt: machine.createdAt, lastHeartbeatAt: machine.lastHeartbeatAt };
       if (!mayBeat(pulse, license.policy, now))
@@ -171,6 +173,11 @@ function licenseToActivate(caller: TenantPrincipal, { licenseId }: ActivateMachi
   }
   if (licenseId !== undefined && licenseId.toLowerCase() !== caller.licenseId) throw notFound('license', 'licenseId');
   return caller.licenseId;
+}
+
+/** How a change to a machine stands in the history of its license. */
+function aboutLicense({ id, testClock }: { id: string; testClock: { frozenAt: Date } | null }): Pick<Change, 'licenseId' | 'occurredAt'> {
+  return { licenseId: id, occurredAt: testClock?.frozenAt };
 }
 
 function ownedBy(caller: TenantPrincipal): { licenseId?: string } {

@@ -91,30 +91,35 @@ export class PoliciesService {
     return this.database.within(tenant, async (db) => {
       const resource = await hold(db, tenant, 'policy', id);
       const ids = await entitlementIds(db, codes, 'codes');
-      const added = await db.policyEntitlement.createManyAndReturn({
+      const held = await load(db, tenant, id);
+      const isNew = (code: string): boolean => held.entitlements.every(({ entitlement }) => entitlement.code !== code);
+      const attached = codes.filter(isNew).map((code) => ({ code }));
+      if (attached.length === 0) return toPolicyView(held, tenant.environment);
+      await this.touch(db, id);
+      await db.policyEntitlement.createMany({
         data: ids.map((entitlementId) => ({ policyId: id, entitlementId })),
         skipDuplicates: true,
-        select: { entitlementId: true },
       });
-      const row = await load(db, tenant, id);
-      const attached = codes.filter((_, index) => added.some(({ entitlementId }) => entitlementId === ids[index]));
-      await recordAttachments(
-        db,
-        resource,
-        [],
-        attached.map((code) => ({ code })),
-      );
-      return toPolicyView(row, tenant.environment);
+      const view = toPolicyView(await load(db, tenant, id), tenant.environment);
+      await recordAttachments(db, { resource, object: view }, [], attached);
+      return view;
     });
   }
 
   detach(tenant: Tenant, id: string, code: string): Promise<void> {
     return this.database.within(tenant, async (db) => {
       const resource = await hold(db, tenant, 'policy', id);
+      await this.touch(db, id);
       const { count } = await db.policyEntitlement.deleteMany({ where: { policyId: id, entitlement: { code } } });
       if (count === 0) throw notFound('entitlement of the policy');
-      await recordAttachments(db, resource, [{ code }], []);
+      const object = toPolicyView(await load(db, tenant, id), tenant.environment);
+      await recordAttachments(db, { resource, object }, [{ code }], []);
     });
+  }
+
+  /** Before its entitlements change: the database keeps what it was, with them. */
+  private async touch(db: Db, id: string): Promise<void> {
+    await db.policy.update({ where: { id }, data: { updatedAt: this.clock.now() } });
   }
 }
 
