@@ -61,7 +61,7 @@ export function recordChange(db: Db, change: Change): Promise<void> {
 
 /** The same for many at once, in their order. */
 export async function recordChanges(db: Db, changes: readonly Change[]): Promise<void> {
-  const recorded = changes.map((change) => ({ ...change, changed: differences(change.before, change.after) })).filter(isChange);
+  const recorded = withDifferences(changes);
   if (recorded.length === 0) return;
   const request = currentRequest();
   await db.auditEntry.createMany({
@@ -79,8 +79,25 @@ export async function recordChanges(db: Db, changes: readonly Change[]): Promise
       ...(resource.segmentId === undefined ? {} : { segmentId: resource.segmentId }),
     })),
   });
-  const events = toEventRows(recorded);
+  await writeEvents(db, recorded);
+}
+
+/**
+ * Only the outbox's part: for what happens to a resource while it is used, which nobody answers for like for managing
+ * it – a license that is validated for the first time, a use that is counted.
+ */
+export async function recordEvents(db: Db, changes: readonly Change[]): Promise<void> {
+  await writeEvents(db, withDifferences(changes));
+}
+
+async function writeEvents(db: Db, changes: readonly RecordedChange[]): Promise<void> {
+  const events = toEventRows(changes);
   if (events.length > 0) await db.event.createMany({ data: events });
+}
+
+/** Those in which anything differs. */
+function withDifferences(changes: readonly Change[]): RecordedChange[] {
+  return changes.map((change) => ({ ...change, changed: differences(change.before, change.after) })).filter(isChange);
 }
 
 function isChange({ before, after, changed }: RecordedChange): boolean {

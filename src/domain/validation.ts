@@ -1,24 +1,16 @@
 import type { EnvironmentName } from './api-key.js';
-import { DAY_MS, expiryState } from './expiry.js';
 import { entitlementsInForce, type Entitlement } from './entitlements.js';
-import { machineStatus, type Pulse } from './heartbeat.js';
-import { isRevoked, type LicenseStateFacts } from './license-state.js';
+import { clockStartedBy, type TermColumns } from './expiry.js';
+import type { Pulse } from './heartbeat.js';
+import type { LicenseStateFacts } from './license-state.js';
 import type { Metadata } from './metadata.js';
-import type { FingerprintMatching, PolicyRules } from './policy.js';
-import {
-  limitOf,
-  machineLimitVerdicts,
-  machineLimits,
-  usageOf,
-  type MachineLimit,
-  type MachineLimitOverrides,
-  type MachineTotals,
-} from './seats.js';
-import { coversVersion } from './versions.js';
+import type { PolicyRules } from './policy.js';
+import type { MachineLimitOverrides, MachineTotals } from './seats.js';
+import { rules } from './validation-rules.js';
 
 /**
- * The decision "may this copy run?" (contract: validation.md). One list of rules, each a pure function of the facts;
- * the first failure decides, else the first warning, else VALID. No rule hides a later one.
+ * The decision "may this copy run?" (contract: validation.md). One list of rules (validation-rules.ts), each a pure
+ * function of the facts; the first failure decides, else the first warning, else VALID. No rule hides a later one.
  */
 
 export const validationMessages = {
@@ -45,6 +37,7 @@ export const validationMessages = {
   CORE_LIMIT_EXCEEDED: "The license's machines have more cores than it allows.",
   MEMORY_LIMIT_EXCEEDED: "The license's machines have more memory than it allows.",
   DISK_LIMIT_EXCEEDED: "The license's machines have more disk space than it allows.",
+  PROCESS_LIMIT_EXCEEDED: 'The license has more processes running than it allows.',
   ENTITLEMENTS_MISSING: 'The license lacks an entitlement.',
   USES_EXCEEDED: 'The license has no uses left.',
 } as const;
@@ -54,7 +47,8 @@ export type ValidationCode = keyof typeof validationMessages;
 export interface ValidationRequest {
   /** De-duplicated; empty = none was sent. */
   fingerprints: string[];
-  entitlements: string[];
+  /** Absent = none were asked for; an empty list asks for nothing, and passes. */
+  entitlements?: string[];
   /** Id or code. */
   product?: string;
   policy?: string;
@@ -117,8 +111,9 @@ export interface Facts extends LicenseFacts {
 export type Outcome =
   | { kind: 'pass' }
   /** The rule does not apply: nothing that it looks at was sent or set. */
-  | { kind: 'skip' }
-  | { kind: 'fail' | 'warn'; code: ValidationCode; message: string };
+  | { kind: 'skip'; why: string }
+  /** `message` where there is more to say than what the code always says. */
+  | { kind: 'fail' | 'warn'; code: ValidationCode; message?: string };
 
 export interface Notice {
   code: ValidationCode;
@@ -130,176 +125,90 @@ export interface Verdict extends Notice {
   warnings: Notice[];
 }
 
-const pass: Outcome = { kind: 'pass' };
-const skip: Outcome = { kind: 'skip' };
-const fail = (code: ValidationCode, message: string = validationMessages[code]): Outcome => ({ kind: 'fail', code, message });
-const warn = (code: ValidationCode, message: string = validationMessages[code]): Outcome => ({ kind: 'warn', code, message });
-
-interface Rule {
-  name: string;
-  judge: (facts: Facts) => Outcome;
+/** What one rule says, and why. */
+export interface Explanation {
+  rule: string;
+  outcome: Outcome['kind'];
+  /** Of a failure or warning. */
+  code: ValidationCode | null;
+  /** For people. */
+  detail: string;
+  /** The values that were compared. */
+  facts: Record<string, unknown>;
 }
 
-/** In order of precedence (validation.md, "The decision"). A new rule is a line here and a row in the spec. */
-export const rules: readonly Rule[] = [
-  { name: 'is not banned', judge: ({ license }) => (license.bannedAt !== null ? fail('BANNED') : pass) },
-  { name: 'is not revoked', judge: ({ license, policy, now }) => (isRevoked(license, policy, now) ? fail('REVOKED') : pass) },
-  { name: 'is not suspended', judge: ({ license }) => (license.suspendedAt !== null ? fail('SUSPENDED') : pass) },
-  { name: 'has started', judge: startVerdict },
-  { name: 'required scopes are sent', judge: requiredScopeVerdict },
-  { name: 'is for the product', judge: productVerdict },
-  { name: 'follows the policy', judge: policyVerdict },
-  { name: 'belongs to the user', judge: userVerdict },
-  { name: 'covers the version', judge: versionVerdict },
-  { name: 'has not expired', judge: expiryVerdict },
-  { name: 'has checked in', judge: checkInVerdict },
-  { name: 'fingerprint is given', judge: fingerprintGivenVerdict },
-  { name: 'fingerprint is active', judge: fingerprintActiveVerdict },
-  { name: 'machine is alive', judge: heartbeatVerdict },
-  ...machineLimits.map((limit) => ({ name: `stays within its ${limit.what}`, judge: (facts: Facts) => machineLimitVerdict(facts, limit) })),
-  { name: 'has the entitlements', judge: entitlementVerdict },
-  { name: 'has uses left', judge: usesVerdict },
-];
-
-/** Rule 1, `exists`: what an unknown key, a deleted license and a made-up key all get. */
+/** What rule 1, `exists`, says of an unknown key, a deleted license and a made-up key alike. */
 export const notFoundVerdict: Verdict = { valid: false, code: 'NOT_FOUND', message: validationMessages.NOT_FOUND, warnings: [] };
-
-/** Rule 20 after the fact: a success whose uses could not be counted any more is none. */
-export function usesExceeded(verdict: Verdict): Verdict {
-  return { ...verdict, valid: false, code: 'USES_EXCEEDED', message: validationMessages.USES_EXCEEDED };
-}
 
 /** Same facts, same verdict. */
 export function judge(facts: Facts): Verdict {
+  return verdictOf(rules.map((rule) => rule.judge(facts)));
+}
+
+/** The verdict, and what every rule had to say. Gathering that costs more than judging: only for who asks. */
+export function explain(facts: Facts): { verdict: Verdict; rules: Explanation[] } {
+  const outcomes = rules.map((rule) => rule.judge(facts));
+  const explanations = rules.map(({ name, passes, compared }, index) => {
+    const outcome = outcomes[index] ?? { kind: 'pass' };
+    return { rule: name, outcome: outcome.kind, ...toldBy(outcome, passes), facts: compared(facts) };
+  });
+  return { verdict: verdictOf(outcomes), rules: explanations };
+}
+
+function verdictOf(outcomes: readonly Outcome[]): Verdict {
   const warnings: Notice[] = [];
   let failure: Notice | undefined;
-  for (const rule of rules) {
-    const outcome = rule.judge(facts);
-    if (outcome.kind === 'warn') warnings.push({ code: outcome.code, message: outcome.message });
-    if (outcome.kind === 'fail') failure ??= { code: outcome.code, message: outcome.message };
+  for (const outcome of outcomes) {
+    if (outcome.kind === 'warn') warnings.push(noticeOf(outcome));
+    if (outcome.kind === 'fail') failure ??= noticeOf(outcome);
   }
   const decisive = failure ?? warnings[0] ?? { code: 'VALID', message: validationMessages.VALID };
   return { valid: failure === undefined, ...decisive, warnings };
 }
 
-function startVerdict({ license, now }: Facts): Outcome {
-  if (license.startsAt === null) return skip;
-  return now < license.startsAt ? fail('NOT_STARTED') : pass;
+function noticeOf({ code, message = validationMessages[code] }: { code: ValidationCode; message?: string }): Notice {
+  return { code, message };
 }
 
-function requiredScopeVerdict({ policy, request }: Facts): Outcome {
-  if (policy.requiredScopes.length === 0) return skip;
-  const sent = {
-    product: request.product !== undefined,
-    policy: request.policy !== undefined,
-    fingerprint: request.fingerprints.length > 0,
-    user: request.userEmail !== undefined,
-    version: request.version !== undefined,
-  };
-  const missing = policy.requiredScopes.find((scope) => !sent[scope]);
-  return missing === undefined ? pass : fail('SCOPE_REQUIRED', `The policy requires ${missing} to be sent.`);
-}
-
-function productVerdict({ license, productCode, request }: Facts): Outcome {
-  if (request.product === undefined) return skip;
-  const wanted = request.product.toLowerCase();
-  return wanted === license.productId || wanted === productCode.toLowerCase() ? pass : fail('PRODUCT_MISMATCH');
-}
-
-function policyVerdict({ license, request }: Facts): Outcome {
-  if (request.policy === undefined) return skip;
-  return request.policy.toLowerCase() === license.policyId ? pass : fail('POLICY_MISMATCH');
-}
-
-function userVerdict({ license, request }: Facts): Outcome {
-  if (request.userEmail === undefined) return skip;
-  return request.userEmail.toLowerCase() === license.userEmail?.toLowerCase() ? pass : fail('USER_MISMATCH');
-}
-
-function versionVerdict({ license, request }: Facts): Outcome {
-  if (license.allowedVersions === null || request.version === undefined) return skip;
-  return coversVersion(license.allowedVersions, request.version) ? pass : fail('VERSION_NOT_ALLOWED');
-}
-
-function expiryVerdict({ license, policy, now }: Facts): Outcome {
-  switch (expiryState(license, policy, now)) {
-    case 'perpetual':
-      return skip;
-    case 'running':
-      return pass;
-    case 'grace':
-      return warn('IN_GRACE_PERIOD');
-    case 'expired':
-      return policy.expirationStrategy === 'ALLOW_ACCESS' ? warn('EXPIRED') : fail('EXPIRED');
+function toldBy(outcome: Outcome, passes: string): Pick<Explanation, 'code' | 'detail'> {
+  switch (outcome.kind) {
+    case 'pass':
+      return { code: null, detail: passes };
+    case 'skip':
+      return { code: null, detail: outcome.why };
+    case 'fail':
+    case 'warn': {
+      const { code, message } = noticeOf(outcome);
+      return { code, detail: message };
+    }
   }
 }
 
-/** When the next check-in is due; null when none is. Before the first it counts from the start, else from creation. */
-export function nextCheckInAt(
-  license: { lastCheckInAt: Date | null; startsAt: Date | null; createdAt: Date },
-  policy: Pick<PolicyRules, 'requireCheckIn' | 'checkInIntervalDays'>,
-): Date | null {
-  if (!policy.requireCheckIn || policy.checkInIntervalDays === null) return null;
-  const last = license.lastCheckInAt ?? license.startsAt ?? license.createdAt;
-  return new Date(last.getTime() + policy.checkInIntervalDays * DAY_MS);
+/** The columns of the license that a success writes. */
+export type Traces = Partial<TermColumns & { firstValidatedAt: Date; usesCount: number }>;
+
+/**
+ * What a success leaves on the license, null = nothing: the first starts its life, `increment` counts, and either may be
+ * what its clock waits for (contract: validation.md, "Side effects").
+ */
+export function tracesOf({ license, policy, request, now }: Facts): Traces | null {
+  const { increment = 0 } = request;
+  const term =
+    clockStartedBy('FROM_FIRST_VALIDATION', license, policy, now) ??
+    (increment > 0 ? clockStartedBy('FROM_FIRST_USE', license, policy, now) : null);
+  const isFirst = license.firstValidatedAt === null;
+  if (!isFirst && term === null && increment === 0) return null;
+  return {
+    ...(isFirst ? { firstValidatedAt: now } : {}),
+    ...term,
+    ...(increment > 0 ? { usesCount: license.usesCount + increment } : {}),
+  };
 }
 
-function checkInVerdict({ license, policy, now }: Facts): Outcome {
-  const due = nextCheckInAt(license, policy);
-  if (due === null) return skip;
-  return now < due ? pass : fail('CHECK_IN_OVERDUE');
-}
-
-function fingerprintGivenVerdict({ policy, request }: Facts): Outcome {
-  if (!policy.requireFingerprint) return skip;
-  return request.fingerprints.length === 0 ? fail('FINGERPRINT_REQUIRED') : pass;
-}
-
-/** How many of `sent` fingerprints must be active. */
-const matchesNeeded: Record<FingerprintMatching, (sent: number) => number> = {
-  ANY: () => 1,
-  TWO: (sent) => Math.min(2, sent),
-  MOST: (sent) => Math.ceil(sent / 2),
-  ALL: (sent) => sent,
-};
-
-function fingerprintActiveVerdict({ license, policy, request, machines }: Facts): Outcome {
-  const sent = request.fingerprints.length;
-  if (sent === 0) return skip;
-  if (license.machineCount === 0) return fail('NOT_ACTIVATED');
-  return machines.length >= matchesNeeded[policy.fingerprintMatching](sent) ? pass : fail('FINGERPRINT_NOT_FOUND');
-}
-
-/** The living among the matched machines must be as many as the policy's matching asks for. */
-function heartbeatVerdict({ policy, request, machines, now }: Facts): Outcome {
-  if (!policy.requireHeartbeat || machines.length === 0) return skip;
-  const statuses = machines.map((machine) => machineStatus(machine, policy, now));
-  const living = statuses.filter((status) => status === 'active').length;
-  // Machines that are not there are the rule before this one's matter.
-  const needed = Math.min(machines.length, matchesNeeded[policy.fingerprintMatching](request.fingerprints.length));
-  if (living >= needed) return pass;
-  return statuses.includes('dead') ? fail('HEARTBEAT_DEAD') : fail('HEARTBEAT_REQUIRED');
-}
-
-function machineLimitVerdict({ license, policy }: Facts, limit: MachineLimit): Outcome {
-  const verdict = machineLimitVerdicts(license, license, policy).find((candidate) => candidate.limit === limit);
-  if (verdict === undefined || verdict.allowed.max === null) return skip;
-  if (verdict.usage === 'within') return pass;
-  return verdict.usage === 'overage' ? warn(limit.code) : fail(limit.code);
-}
-
-function entitlementVerdict(facts: Facts): Outcome {
-  if (facts.request.entitlements.length === 0) return skip;
-  const held = new Set(entitlementsOf(facts).map(({ code }) => code));
-  const missing = facts.request.entitlements.filter((code) => !held.has(code));
-  return missing.length === 0 ? pass : fail('ENTITLEMENTS_MISSING', `The license lacks the entitlement ${missing.join(', ')}.`);
-}
-
-function usesVerdict({ license, policy, request }: Facts): Outcome {
-  const limit = limitOf(license.maxUsesOverride, policy.maxUses, 'NO_OVERAGE');
-  if (limit.max === null) return skip;
-  const uses = license.usesCount + (request.increment ?? 0);
-  return usageOf(uses, limit) === 'within' ? pass : fail('USES_EXCEEDED');
+/** The facts as they are once the verdict has left its traces: what is answered. */
+export function settled(facts: Facts, verdict: Verdict): Facts {
+  const traces = verdict.valid ? tracesOf(facts) : null;
+  return traces === null ? facts : { ...facts, license: { ...facts.license, ...traces } };
 }
 
 /** The entitlements in force for the license. */

@@ -7,7 +7,7 @@ import type { EnvironmentName } from '../domain/api-key.js';
 import { type Entitlement, entitlementsInForce } from '../domain/entitlements.js';
 import { licenseStatus, licenseStatuses, type LicenseStatus } from '../domain/license-state.js';
 import type { Metadata } from '../domain/metadata.js';
-import { nextCheckInAt } from '../domain/validation.js';
+import { nextCheckInAt } from '../domain/check-in.js';
 import type { License, TestClock } from '../generated/prisma/client.js';
 import { includeEntitlementCodes, type PolicyRow } from '../policies/policies.dto.js';
 

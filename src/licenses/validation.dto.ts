@@ -1,4 +1,4 @@
-import { Choice, Email, Flag, Id, Integer, MetadataField, Nested, Text, TextList, Timestamp, Version } from '../core/fields.js';
+import { AnyObject, Choice, Email, Flag, Id, Integer, MetadataField, Nested, Text, TextList, Timestamp, Version } from '../core/fields.js';
 import { EntitlementCodes } from '../entitlements/entitlements.dto.js';
 import type { EnvironmentName } from '../domain/api-key.js';
 import type { Entitlement } from '../domain/entitlements.js';
@@ -8,31 +8,19 @@ import type { Metadata } from '../domain/metadata.js';
 import { limitOf } from '../domain/seats.js';
 import {
   entitlementsOf,
+  type Explanation,
   type Facts,
   type ValidationCode,
   validationMessages,
   type ValidationRequest,
   type Verdict,
 } from '../domain/validation.js';
+import { rules } from '../domain/validation-rules.js';
 import { FINGERPRINT } from '../machines/machines.dto.js';
 import { HeldEntitlementView } from './licenses.dto.js';
 
-export class ValidateKeyBody {
-  @Text({
-    help: 'The license key. A generated one is read forgivingly: case, spaces, missing dashes, O for 0, I or L for 1.',
-    max: 300,
-    example: 'ACME-7K2M-9XQ4-3VBN-0HTR-5WPC-8DZF',
-  })
-  key!: string;
-
-  @Text({
-    help: 'Id or slug of the account: needed for a vendor-chosen key, checked when sent with any other.',
-    max: 63,
-    optional: true,
-    example: 'acme',
-  })
-  account?: string;
-
+/** What a copy says of itself. */
+export class ValidateBody {
   @Text({
     ...FINGERPRINT,
     help: 'The machine that asks; joins `fingerprints` when both are sent.',
@@ -73,6 +61,23 @@ export class ValidateKeyBody {
 
   @Integer({ help: 'Count so many uses, if the license is valid.', min: 1, max: 1_000_000, optional: true, example: 1 })
   increment?: number;
+}
+
+export class ValidateKeyBody extends ValidateBody {
+  @Text({
+    help: 'The license key. A generated one is read forgivingly: case, spaces, missing dashes, O for 0, I or L for 1.',
+    max: 300,
+    example: 'ACME-7K2M-9XQ4-3VBN-0HTR-5WPC-8DZF',
+  })
+  key!: string;
+
+  @Text({
+    help: 'Id or slug of the account: needed for a vendor-chosen key, checked when sent with any other.',
+    max: 63,
+    optional: true,
+    example: 'acme',
+  })
+  account?: string;
 }
 
 export class NoticeView {
@@ -173,8 +178,38 @@ export class ValidationView {
   nonce!: string | null;
 }
 
-export function toValidationRequest(body: Omit<ValidateKeyBody, 'key'>): ValidationRequest {
-  const { fingerprint, fingerprints = [], entitlements = [], product, policy, version, userEmail, increment } = body;
+export class RuleView {
+  @Choice(rules.map(({ name }) => name), { help: 'Stable; in order of precedence.', example: 'not expired' })
+  rule!: string;
+
+  @Choice(['pass', 'fail', 'warn', 'skip'], { help: '`skip`: nothing that it looks at was sent or set.', example: 'warn' })
+  outcome!: Explanation['outcome'];
+
+  @Choice(Object.keys(validationMessages), { help: 'Of a failure or warning, else null.', nullable: true, example: 'IN_GRACE_PERIOD' })
+  code!: ValidationCode | null;
+
+  @Text({ help: 'Why, for people.', max: 1000, example: 'The license has expired and is in its grace period.' })
+  detail!: string;
+
+  @AnyObject({
+    help: 'The values that were compared; which ones depends on the rule.',
+    example: {
+      expiresAt: '2026-01-15T10:30:00.000Z',
+      gracePeriodDays: 7,
+      expirationStrategy: 'RESTRICT_ACCESS',
+      now: '2026-01-16T08:00:00.000Z',
+    },
+  })
+  facts!: Record<string, unknown>;
+}
+
+export class ExplanationView extends ValidationView {
+  @Nested(() => RuleView, { help: 'Every rule in order: the first `fail` decides, else the first `warn`.', list: true })
+  rules!: RuleView[];
+}
+
+export function toValidationRequest(body: ValidateBody): ValidationRequest {
+  const { fingerprint, fingerprints = [], entitlements, product, policy, version, userEmail, increment } = body;
   const sent = fingerprint === undefined ? fingerprints : [fingerprint, ...fingerprints];
   return { fingerprints: [...new Set(sent)], entitlements, product, policy, version, userEmail, increment };
 }

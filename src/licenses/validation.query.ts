@@ -1,4 +1,5 @@
 import { licenseOfKey } from '../auth/credentials.query.js';
+import type { Db } from '../core/database.js';
 import type { EnvironmentName } from '../domain/api-key.js';
 import type { Metadata } from '../domain/metadata.js';
 import { policyRuleNames, type PolicyRules } from '../domain/policy.js';
@@ -11,12 +12,11 @@ const LICENSE_COLUMNS = [
 ] as const satisfies (keyof ValidationLicense)[]; // prettier-ignore
 
 /**
- * All that a validation depends on, in one statement: $1 the key's digest, $2 the fingerprints that were sent. Every
- * table is reached through a unique index; the plan is the same for ten licenses and ten million (bench/validate.js).
+ * All that a validation depends on, in one statement: $2 the fingerprints that were sent; what leads to the license by $1
+ * says which key did, and joins its clock and environment. Every table is reached through a unique index; the plan is
+ * the same for ten licenses and ten million (bench/validate.js).
  */
-export const FIND_VALIDATION_FACTS = {
-  name: 'find_validation_facts',
-  text: `
+const factsOf = (license: string): string => `
     SELECT ${LICENSE_COLUMNS.map((column) => `license.${snake(column)} AS "${column}"`).join(', ')},
            license.cores_total::float8 AS "coresTotal", license.memory_mb_total::float8 AS "memoryMbTotal",
            license.disk_mb_total::float8 AS "diskMbTotal",
@@ -32,11 +32,32 @@ export const FIND_VALIDATION_FACTS = {
            (SELECT json_agg(json_build_array(machine.id, machine.fingerprint, machine.created_at, machine.last_heartbeat_at))
               FROM machine
              WHERE machine.license_id = license.id AND machine.fingerprint = ANY($2) AND machine.deleted_at IS NULL) AS machines
-      ${licenseOfKey}
+      ${license}
       JOIN policy ON policy.id = license.policy_id
       JOIN product ON product.id = license.product_id
-     WHERE license.deleted_at IS NULL`,
-};
+     WHERE license.deleted_at IS NULL`;
+
+/** For validate-key: $1 is the key's digest. */
+export const FIND_VALIDATION_FACTS = { name: 'find_validation_facts', text: factsOf(licenseOfKey) };
+
+/** Of a license of the tenant, $1 its id. Row-level security says whose it may be, so this runs within a unit of work. */
+const FACTS_OF_LICENSE = factsOf(`
+      FROM (SELECT $1::uuid AS id, NULL::timestamptz AS valid_until) AS key
+      JOIN license ON license.id = key.id
+      LEFT JOIN test_clock ON test_clock.id = license.test_clock_id
+      JOIN environment ON environment.id = license.environment_id`);
+
+/** Null when there is no such license, or it is not the tenant's. */
+export async function loadFacts(db: Db, id: string, fingerprints: string[]): Promise<LicenseFacts | null> {
+  const [row] = await db.$queryRawUnsafe<ValidationFactsRow[]>(FACTS_OF_LICENSE, id, fingerprints);
+  return row === undefined ? null : toLicenseFacts(row);
+}
+
+/** The same, held until the end of the work; what waited for others reads what they left. */
+export async function lockFacts(db: Db, id: string, fingerprints: string[]): Promise<LicenseFacts | null> {
+  await db.$queryRaw`SELECT 1 FROM license WHERE id = ${id}::uuid FOR NO KEY UPDATE`;
+  return loadFacts(db, id, fingerprints);
+}
 
 type LicenseColumns = Omit<ValidationLicense, 'metadata'> & { metadata: Metadata };
 

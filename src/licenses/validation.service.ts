@@ -1,16 +1,44 @@
 import { Injectable } from '@nestjs/common';
 import { LicenseKeys } from '../auth/license-keys.js';
+import { recordEvents } from '../core/audit.js';
 import { Clock } from '../core/clock.js';
-import { Database } from '../core/database.js';
+import { Database, type Db, type Tenant } from '../core/database.js';
 import { RateLimits } from '../core/rate-limits.js';
 import { currentRequest } from '../core/request-context.js';
-import { clockStartedBy } from '../domain/expiry.js';
+import { notFound } from '../domain/errors.js';
 import { isRotatedOut } from '../domain/license-key.js';
 import { ipKey } from '../domain/rate-limit.js';
-import { type Facts, judge, type LicenseFacts, notFoundVerdict, usesExceeded, type Verdict } from '../domain/validation.js';
+import {
+  explain,
+  type Facts,
+  judge,
+  type LicenseFacts,
+  notFoundVerdict,
+  settled,
+  type Traces,
+  tracesOf,
+  type ValidationRequest,
+  type Verdict,
+} from '../domain/validation.js';
 import { LastValidatedWorker } from './last-validated.worker.js';
-import { toNotFoundView, toValidationRequest, toValidationView, type ValidateKeyBody, type ValidationView } from './validation.dto.js';
-import { FIND_VALIDATION_FACTS, toLicenseFacts, type ValidationFactsRow } from './validation.query.js';
+import { type LicenseRow, toLicenseEntry } from './licenses.dto.js';
+import { loadLicense } from './licenses.query.js';
+import {
+  type ExplanationView,
+  toNotFoundView,
+  toValidationRequest,
+  toValidationView,
+  type ValidateBody,
+  type ValidateKeyBody,
+  type ValidationView,
+} from './validation.dto.js';
+import { FIND_VALIDATION_FACTS, loadFacts, lockFacts, toLicenseFacts, type ValidationFactsRow } from './validation.query.js';
+
+/** A verdict, and what is so after it. */
+interface Decision {
+  verdict: Verdict;
+  facts: Facts;
+}
 
 /** The hot path: load once, judge once, answer once. */
 @Injectable()
@@ -28,12 +56,23 @@ export class ValidationService {
     const request = toValidationRequest(body);
     const found = await this.load(body, request.fingerprints);
     await this.limit(found);
-    const now = this.clock.now(found?.testClock);
-    if (found === null) return toNotFoundView(notFoundVerdict, now, body.nonce);
-    const facts = { ...found, request, now };
-    const [verdict, settled] = await this.record(judge(facts), facts);
-    this.lastValidated.note(settled.license, now);
-    return toValidationView(verdict, settled, body.nonce);
+    const decision = found === null ? null : await this.decide(this.asked(found, request));
+    if (decision === null) return toNotFoundView(notFoundVerdict, this.clock.now(), body.nonce);
+    return toValidationView(decision.verdict, decision.facts, body.nonce);
+  }
+
+  /** The same by id, within the tenant. 404 for a license that is not there. */
+  async validate(tenant: Tenant, id: string, body: ValidateBody): Promise<ValidationView> {
+    const decision = await this.decide(await this.find(tenant, id, body));
+    if (decision === null) throw notFound('license');
+    return toValidationView(decision.verdict, decision.facts, body.nonce);
+  }
+
+  /** What `validate` would answer, with every rule's part in it; leaves nothing behind. */
+  async explain(tenant: Tenant, id: string, body: ValidateBody): Promise<ExplanationView> {
+    const facts = await this.find(tenant, id, body);
+    const { verdict, rules } = explain(facts);
+    return { ...toValidationView(verdict, settled(facts, verdict), body.nonce), rules };
   }
 
   /** After the look-up: whoever has used up their guesses still gets verdicts on keys that there are. */
@@ -54,35 +93,61 @@ export class ValidationService {
     return isRotatedOut(facts.keyValidUntil, this.clock.now(facts.testClock)) ? null : facts;
   }
 
+  private async find(tenant: Tenant, id: string, body: ValidateBody): Promise<Facts> {
+    const request = toValidationRequest(body);
+    const found = await this.database.within(tenant, (db) => loadFacts(db, id, request.fingerprints));
+    if (found === null) throw notFound('license');
+    return this.asked(found, request);
+  }
+
+  private asked(found: LicenseFacts, request: ValidationRequest): Facts {
+    return { ...found, request, now: this.clock.now(found.testClock) };
+  }
+
+  /** Null when the license was deleted meanwhile. Only a success that leaves traces takes more than the look. */
+  private async decide(seen: Facts): Promise<Decision | null> {
+    const verdict = judge(seen);
+    const leavesTraces = verdict.valid && tracesOf(seen) !== null;
+    const decision = leavesTraces ? await this.decideHeld(seen) : { verdict, facts: seen };
+    if (decision !== null) this.lastValidated.note(decision.facts.license, decision.facts.now);
+    return decision;
+  }
+
   /**
-   * What a success leaves behind: the first one starts the license's life, `increment` counts. Both are one guarded
-   * statement that answers what is stored then, so that of many at once each answers the truth.
+   * Judged again while the license is held, so that of many at once each is answered what is stored then, and nothing is
+   * counted or started for a license that was suspended or used up after the look.
    */
-  private async record(verdict: Verdict, facts: Facts): Promise<[Verdict, Facts]> {
-    const { license, policy, request, now } = facts;
-    const increment = request.increment ?? 0;
-    const term =
-      clockStartedBy('FROM_FIRST_VALIDATION', license, policy, now) ??
-      (increment > 0 ? clockStartedBy('FROM_FIRST_USE', license, policy, now) : null);
-    const leavesTraces = license.firstValidatedAt === null || term !== null || increment > 0;
-    if (!verdict.valid || !leavesTraces) return [verdict, facts];
+  private decideHeld({ request, ...seen }: Facts): Promise<Decision | null> {
+    const { id } = seen.license;
+    // As who sees the whole environment: what happens to a license of a segment is no less told.
+    return this.database.within({ ...seen, segmentId: null }, async (db) => {
+      const found = await lockFacts(db, id, request.fingerprints);
+      if (found === null) return null;
+      const facts = this.asked(found, request);
+      const verdict = judge(facts);
+      const traces = verdict.valid ? tracesOf(facts) : null;
+      if (traces !== null) await this.leave(db, facts, traces);
+      return { verdict, facts: settled(facts, verdict) };
+    });
+  }
 
-    const [saved] = await this.database.within(
-      { ...facts, segmentId: null },
-      (db) => db.$queryRaw<{ usesCount: number; expiresAt: Date | null }[]>`
-      UPDATE license
-         SET first_validated_at = COALESCE(first_validated_at, ${now}),
-             expires_at     = CASE WHEN clock_pending AND ${term !== null} THEN ${term?.expiresAt ?? null}::timestamptz ELSE expires_at END,
-             term_anchor_at = CASE WHEN clock_pending AND ${term !== null} THEN ${term?.termAnchorAt ?? null}::timestamptz ELSE term_anchor_at END,
-             clock_pending  = clock_pending AND ${term === null},
-             uses_count     = uses_count + ${increment}
-       WHERE id = ${license.id}::uuid AND deleted_at IS NULL
-         AND uses_count::bigint + ${increment} <= COALESCE(max_uses_override, ${policy.maxUses}::int, 2147483647)
-      RETURNING uses_count AS "usesCount", expires_at AS "expiresAt"`,
-    );
-
-    if (saved !== undefined) return [verdict, { ...facts, license: { ...license, ...saved } }];
-    // Others took the last uses between our look and our count. Without a count the look itself is the answer.
-    return [increment > 0 ? usesExceeded(verdict) : verdict, facts];
+  /** The first success and each count are told to others; the audit log is for what somebody manages. */
+  private async leave(db: Db, { license: { id }, environment, now }: Facts, traces: Traces): Promise<void> {
+    const before = await loadLicense(db, id);
+    await db.license.update({ where: { id }, data: { ...traces, updatedAt: before.updatedAt }, select: { id: true } });
+    const { usesCount = before.usesCount, ...start } = traces;
+    const started = { ...before, ...start };
+    const entry = (row: LicenseRow): object => toLicenseEntry(row, environment, now);
+    const about = { resource: { type: 'license', id, segmentId: before.segmentId }, occurredAt: before.testClock?.frozenAt };
+    await recordEvents(db, [
+      // A clock that starts later than with the first success changes the license, which was activated before.
+      {
+        ...about,
+        action: start.firstValidatedAt === undefined ? 'license.updated' : 'license.activated',
+        before: entry(before),
+        after: entry(started),
+      },
+      { ...about, action: 'usage.incremented', before: entry(started), after: entry({ ...started, usesCount }) },
+    ]);
   }
 }
