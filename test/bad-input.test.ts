@@ -675,6 +675,8 @@ describe('bad input', () => {
         { version: 'one', policy: 'pro', nonce: 'x'.repeat(129) },
         ['nonce', 'policy', 'version'],
       ],
+      ['/licenses/{id}/validate', () => ({}), { increment: 0, key: 'x', account: 'acme' }, ['account', 'increment', 'key']],
+      ['/licenses/{id}/explain', () => ({}), { fingerprints: [], version: 'one' }, ['fingerprints', 'version']],
       ['/users', user, { email: 'ada' }, ['email']],
       ['/users', user, { email: 'ada@example.com, grace@example.com' }, ['email']],
       ['/users', user, { role: 'Owner' }, ['role']],

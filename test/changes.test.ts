@@ -250,7 +250,12 @@ const cases: Case[] = [
 ];
 
 /** Routes that change nothing that anyone answers for. */
-const unrecorded = ['POST /licenses/validate-key', 'POST /machines/{id}/heartbeat'];
+const unrecorded = [
+  'POST /licenses/validate-key',
+  'POST /licenses/{id}/validate',
+  'POST /licenses/{id}/explain',
+  'POST /machines/{id}/heartbeat',
+];
 
 /** Requests that change nothing: refused, or asking for what is so already. */
 const idle: { what: string; status: number; act: (scene: Scene) => Promise<Reply> }[] = [
@@ -269,6 +274,8 @@ const idle: { what: string; status: number; act: (scene: Scene) => Promise<Reply
   { what: 'a seat that is held', status: 200, act: ({ api, license }) => app(api, license).post('/machines', { fingerprint: 'fingerprint' }) },
   { what: 'a heartbeat', status: 200, act: ({ api, machine }) => api.post(`/machines/${machine.id}/heartbeat`) },
   { what: 'a validation', status: 200, act: ({ api, license }) => anyone(api.baseUrl).post('/licenses/validate-key', { key: license.key, increment: 1 }) },
+  { what: 'a validation by id', status: 200, act: ({ api, license }) => api.post(`/licenses/${license.id}/validate`, { fingerprint: 'fingerprint', increment: 1 }) },
+  { what: 'an explanation', status: 200, act: ({ api, license }) => api.post(`/licenses/${license.id}/explain`, { increment: 1 }) },
   { what: 'the same name again', status: 200, act: ({ api, product }) => api.patch(`/products/${product.id}`, { name: product.name }) },
   { what: 'the same rules again', status: 200, act: ({ api, policy }) => api.patch(`/policies/${policy.id}`, { maxMachines: 2 }) },
   { what: 'attached already', status: 200, act: ({ api, policy }) => api.post(`/policies/${policy.id}/entitlements`, { codes: ['held'] }) },

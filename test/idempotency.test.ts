@@ -15,6 +15,8 @@ const FRESH = [
   'POST /api/v1/auth/token',
   'POST /api/v1/auth/user-key-info',
   'POST /api/v1/licenses/validate-key',
+  'POST /api/v1/licenses/{id}/explain',
+  'POST /api/v1/licenses/{id}/validate',
   'POST /api/v1/machines/{id}/heartbeat',
 ];
 

@@ -66,6 +66,8 @@ const FRESH = [
   'POST /api/v1/auth/token',
   'POST /api/v1/auth/user-key-info',
   'POST /api/v1/licenses/validate-key',
+  'POST /api/v1/licenses/{id}/explain',
+  'POST /api/v1/licenses/{id}/validate',
   'POST /api/v1/machines/{id}/heartbeat',
 ];
 /** Served as a page, for people. */
@@ -446,6 +448,7 @@ async function answersOfEach(vendor: Vendor, operations: Operation[]): Promise<M
   ] as const) {
     await call(anyone(vendor.baseUrl), 'POST', '/licenses/validate-key', { key, ...fields });
   }
+  for (const action of ['validate', 'explain']) await call(api, 'POST', `/licenses/${license.id}/${action}`, validation);
   for (const action of ['check-in', 'renew', 'suspend', 'reinstate', 'ban', 'unban'])
     await call(api, 'POST', `/licenses/${license.id}/${action}`);
 

@@ -39,6 +39,8 @@ const bodies: Record<string, (world: World) => object> = {
   'PATCH /entitlements/{id}': () => ({ name: 'touched' }),
   'PATCH /licenses/{id}': () => ({ name: 'touched' }),
   'POST /licenses/{id}/entitlements': ({ code }) => ({ codes: [code] }),
+  'POST /licenses/{id}/validate': ({ fingerprint, code }) => ({ fingerprint, entitlements: [code] }),
+  'POST /licenses/{id}/explain': ({ fingerprint, code }) => ({ fingerprint, entitlements: [code] }),
   'PATCH /machines/{id}': () => ({ name: 'touched' }),
 };
 const bodiless =
