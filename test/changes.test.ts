@@ -193,6 +193,62 @@ const cases: Case[] = [
   move('renew', 'license.renewed', { expiresAt: TIME }, { expiresAt: TIME }),
   move('check-in', 'license.checked_in', { lastCheckInAt: null }, { lastCheckInAt: TIME }),
   {
+    route: 'POST /licenses/{id}/transfer',
+    given: async (scene) => {
+      scene.policy = await vendor.policy();
+    },
+    act: ({ api, license, policy }) => api.post(`/licenses/${license.id}/transfer`, { policyId: policy.id }),
+    leaves: (scene) => [
+      {
+        action: 'license.transferred',
+        resource: on('license', scene),
+        before: { policyId: scene.license.policyId, productId: scene.license.productId },
+        after: { policyId: scene.policy.id, productId: scene.policy.productId },
+      },
+    ],
+  },
+  {
+    route: 'POST /licenses/{id}/usage',
+    act: ({ api, license }) => api.post(`/licenses/${license.id}/usage`, { increment: 3 }),
+    leaves: (scene) => [{ action: 'usage.incremented', resource: on('license', scene), before: { usesCount: 0 }, after: { usesCount: 3 } }],
+  },
+  {
+    route: 'POST /licenses/{id}/usage',
+    act: ({ api, license }) => app(api, license).post(`/licenses/${license.id}/usage`, { increment: 1 }),
+    leaves: (scene) => [
+      {
+        action: 'usage.incremented',
+        resource: on('license', scene),
+        actor: ['license', scene.license.id],
+        before: { usesCount: 0 },
+        after: { usesCount: 1 },
+      },
+    ],
+  },
+  {
+    route: 'POST /licenses/{id}/usage/reset',
+    given: ({ api, license }) => api.post(`/licenses/${license.id}/usage`, { increment: 3 }),
+    act: ({ api, license }) => api.post(`/licenses/${license.id}/usage/reset`),
+    leaves: (scene) => [{ action: 'license.updated', resource: on('license', scene), before: { usesCount: 3 }, after: { usesCount: 0 } }],
+  },
+  {
+    route: 'POST /licenses/{id}/rotate-key',
+    act: ({ api, license }) => api.post(`/licenses/${license.id}/rotate-key`, { key: unique('CHOSEN') }),
+    leaves: (scene) => [
+      {
+        action: 'license.key_rotated',
+        resource: on('license', scene),
+        before: {},
+        after: { keyOrigin: 'vendor', formerKeyValidUntil: TIME },
+      },
+    ],
+  },
+  {
+    route: 'POST /licenses/{id}/reset-machines',
+    act: ({ api, license }) => api.post(`/licenses/${license.id}/reset-machines`),
+    leaves: (scene) => [{ action: 'machine.deactivated', resource: on('machine', scene), before: kept(scene.machine), after: null }],
+  },
+  {
     route: 'POST /licenses/{id}/entitlements',
     act: ({ api, license }) => api.post(`/licenses/${license.id}/entitlements`, { codes: ['pro', 'held'], quantity: 3 }),
     leaves: (scene) => [
@@ -404,8 +460,10 @@ describe('the audit log', () => {
     const chosen = unique('CHOSEN');
     const { api, policy, license } = scene;
     const own = await vendor.license({ productId: policy.productId, policyId: policy.id, key: chosen });
+    const rotated: string[] = [];
     for (const { id } of [license, own]) {
       expectStatus(await api.patch(`/licenses/${id}`, { name: 'Renamed' }), 200);
+      rotated.push(expectStatus(await api.post(`/licenses/${id}/rotate-key`, {}), 200).body.data.key);
       expectStatus(await api.delete(`/licenses/${id}`), 204);
     }
     const { rows } = await database.query<{ row: string }>(
@@ -414,7 +472,7 @@ describe('the audit log', () => {
     );
     expect(rows.length).toBeGreaterThan(10);
     for (const { row } of rows) {
-      for (const secret of [chosen, license.key, vendor.liveKey]) expect(row).not.toContain(secret);
+      for (const secret of [chosen, license.key, ...rotated, vendor.liveKey]) expect(row).not.toContain(secret);
       expect(JSON.parse(row)).not.toHaveProperty(['after', 'key']);
       expect(JSON.parse(row)).not.toHaveProperty(['before', 'key']);
     }

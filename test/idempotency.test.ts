@@ -73,6 +73,22 @@ const requests: Record<string, (vendor: Vendor) => Promise<Made>> = {
   'POST /api/v1/licenses/{id}/revoke': (vendor) => move(vendor, 'revoke'),
   'POST /api/v1/licenses/{id}/renew': (vendor) => move(vendor, 'renew'),
   'POST /api/v1/licenses/{id}/check-in': (vendor) => move(vendor, 'check-in'),
+  'POST /api/v1/licenses/{id}/transfer': async (vendor) => ({
+    ...(await move(vendor, 'transfer')),
+    body: { policyId: (await vendor.policy()).id },
+  }),
+  'POST /api/v1/licenses/{id}/usage': async (vendor) => ({ ...(await move(vendor, 'usage')), body: { increment: 2 } }),
+  'POST /api/v1/licenses/{id}/usage/reset': async (vendor) => {
+    const { path } = await move(vendor, 'usage');
+    expectStatus(await vendor.api.post(path, { increment: 2 }), 200);
+    return { path: `${path}/reset` };
+  },
+  'POST /api/v1/licenses/{id}/rotate-key': async (vendor) => ({ ...(await move(vendor, 'rotate-key')), body: { overlapSeconds: 60 } }),
+  'POST /api/v1/licenses/{id}/reset-machines': async (vendor) => {
+    const license = await vendor.licenseUnder({});
+    await vendor.activate(license, unique('fingerprint'));
+    return { path: `/licenses/${license.id}/reset-machines` };
+  },
   'POST /api/v1/licenses/{id}/entitlements': async (vendor) => ({
     path: `/licenses/${(await vendor.licenseUnder({})).id}/entitlements`,
     body: { codes: [(await vendor.entitlement(unique('e'))).code] },

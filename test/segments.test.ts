@@ -41,10 +41,13 @@ const bodies: Record<string, (world: World) => object> = {
   'POST /licenses/{id}/entitlements': ({ code }) => ({ codes: [code] }),
   'POST /licenses/{id}/validate': ({ fingerprint, code }) => ({ fingerprint, entitlements: [code] }),
   'POST /licenses/{id}/explain': ({ fingerprint, code }) => ({ fingerprint, entitlements: [code] }),
+  'POST /licenses/{id}/transfer': ({ policies }) => ({ policyId: policies }),
+  'POST /licenses/{id}/usage': () => ({ increment: 1 }),
+  'POST /licenses/{id}/rotate-key': () => ({ overlapSeconds: 60 }),
   'PATCH /machines/{id}': () => ({ name: 'touched' }),
 };
 const bodiless =
-  /^(GET|DELETE) |^POST \/licenses\/\{id\}\/(suspend|reinstate|ban|unban|revoke|renew|check-in)$|^POST \/machines\/\{id\}\/heartbeat$/;
+  /^(GET|DELETE) |^POST \/licenses\/\{id\}\/(suspend|reinstate|ban|unban|revoke|renew|check-in|usage\/reset|reset-machines)$|^POST \/machines\/\{id\}\/heartbeat$/;
 
 /** What a filter names, by the list and its name; null = nothing that belongs to anyone. */
 const filters: Record<string, keyof World | null> = {
@@ -182,7 +185,7 @@ describe('a segment key', () => {
     for (const client of [own, full]) {
       const shared = await makeWorld(own);
       for (const operation of withIdInPath()) {
-        const spoils = /^DELETE |\/(suspend|ban|revoke)$/.test(nameOf(operation));
+        const spoils = /^DELETE |\/(suspend|ban|revoke|reset-machines)$/.test(nameOf(operation));
         const reply = await ask(client, operation, spoils ? await makeWorld(own) : shared);
         if (![200, 201, 204, 409, 422].includes(reply.status)) refused.push(`${nameOf(operation)}: ${reply.text}`);
       }

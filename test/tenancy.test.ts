@@ -113,6 +113,9 @@ const validBodies: Record<string, (world: World) => object> = {
   'POST /api/v1/licenses/{id}/entitlements': ({ code }) => ({ codes: [code] }),
   'POST /api/v1/licenses/{id}/validate': ({ code, policy }) => ({ entitlements: [code], policy }),
   'POST /api/v1/licenses/{id}/explain': ({ code, policy }) => ({ entitlements: [code], policy }),
+  'POST /api/v1/licenses/{id}/transfer': ({ policy }) => ({ policyId: policy }),
+  'POST /api/v1/licenses/{id}/usage': () => ({ increment: 1 }),
+  'POST /api/v1/licenses/{id}/rotate-key': () => ({ overlapSeconds: 60 }),
   'POST /api/v1/machines': ({ license }) => ({ licenseId: license, fingerprint: unique('fingerprint') }),
   'PATCH /api/v1/machines/{id}': () => ({ name: 'touched' }),
   'POST /api/v1/users': () => ({ email: `${unique('user')}@example.com`, name: 'Ada', role: 'support' }),
@@ -194,7 +197,8 @@ describe('tenancy', () => {
     const product = await create('/products', { name: 'Editor', code: productCode });
     const policy = await create('/policies', { productId: product.id, name: 'Pro', maxMachines: 5 });
     expectStatus(await api.post(`/policies/${policy.id}/entitlements`, { codes: [code] }), 200);
-    const license = await create('/licenses', { productId: product.id, policyId: policy.id, entitlements: [code], userEmail });
+    const { id } = await create('/licenses', { productId: product.id, policyId: policy.id, entitlements: [code], userEmail });
+    const license = expectStatus(await api.post(`/licenses/${id}/rotate-key`, { overlapSeconds: 3600 }), 200).body.data;
     const machine = await create('/machines', { licenseId: license.id, fingerprint });
     const apiKey = await create('/api-keys', { name: 'one of them' });
     const memberEmail = `${unique('member')}@example.com`;
@@ -310,7 +314,7 @@ describe('tenancy', () => {
   it("reaches everything of one's own: the control without which a 404 says nothing", async () => {
     const refused: string[] = [];
     const shared = await makeWorld(a.api, environments.own);
-    const spoils = /^DELETE |\/(suspend|ban|revoke)$/;
+    const spoils = /^DELETE |\/(suspend|ban|revoke|reset-machines)$/;
     for (const operation of withIdInPath()) {
       const world = spoils.test(nameOf(operation)) ? await makeWorld(a.api, environments.own) : shared;
       const reply = await ask(a.api, operation, pathTo(operation, world), bodyFor(operation, world));
@@ -453,6 +457,7 @@ describe('tenancy', () => {
       'POST /api/v1/licenses productId',
       'POST /api/v1/licenses testClockId',
       'POST /api/v1/licenses/{id}/entitlements codes',
+      'POST /api/v1/licenses/{id}/transfer policyId',
       'POST /api/v1/machines licenseId',
       'POST /api/v1/policies productId',
       'POST /api/v1/policies/{id}/entitlements codes',
@@ -799,6 +804,7 @@ const allowedAcrossTenants: Record<string, string> = {
   'core/idempotency.ts: keep the first answer to an idempotency key': 'the same; sealed, and found by that digest alone',
   'core/idempotency.worker.ts: delete expired idempotency keys': 'of everyone, by nothing but their age',
   'demo.ts: see whether there is an account yet': 'a demo account is made only in an empty installation',
+  'licenses/keys.query.ts: FIND_FORMER_KEY_IN_FORCE': 'a former key is unique in its account, which has two environments',
   'licenses/last-validated.worker.ts: keep lastValidatedAt of licenses': 'times of many licenses in one statement; can write nothing else',
   'licenses/validation.service.ts: FIND_VALIDATION_FACTS': 'validate-key: the key itself says whose license it is',
   'users/user-keys.service.ts: make a key of a user': 'whether the user works for other accounts too decides what the key opens',

@@ -1,12 +1,113 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { DAY_MS, clockStartedBy, expiryState, explicitTerm, firstTerm, initialTerm, renewedExpiry, termOf } from './expiry.js';
-import { expirationBases, policyFromTemplate, type PolicyRequest, type RenewalBasis } from './policy.js';
+import {
+  DAY_MS,
+  clockStartedBy,
+  expiryState,
+  explicitTerm,
+  firstTerm,
+  initialTerm,
+  renewedExpiry,
+  termOf,
+  transferredTerm,
+} from './expiry.js';
+import { expirationBases, policyFromTemplate, type PolicyRequest, type RenewalBasis, renewalBases } from './policy.js';
 
 const policy = (request: PolicyRequest = {}) => policyFromTemplate(request);
 const date = (text: string): Date => new Date(text);
 const now = date('2026-06-15T12:00:00.000Z');
 const fromNow = (milliseconds: number): Date => new Date(now.getTime() + milliseconds);
+
+/** 2000 to 2100: the leap days of 400 years' rule, and of every fourth. */
+const times = fc.date({ min: date('2000-01-01T00:00:00.000Z'), max: date('2100-12-31T23:59:59.999Z'), noInvalidDate: true });
+const terms: fc.Arbitrary<{ durationDays?: number; durationCalendarMonths?: number }> = fc.oneof(
+  fc.record({ durationDays: fc.integer({ min: 1, max: 1000 }) }),
+  fc.record({ durationCalendarMonths: fc.integer({ min: 1, max: 36 }) }),
+);
+
+/** Another way to count, day by day on a paper calendar: no date of JavaScript's does the arithmetic. */
+const calendar = {
+  lengthOf: (year: number, month: number): number => {
+    const isLeap = (year % 4 === 0 && year % 100 !== 0) || year % 400 === 0;
+    return [31, isLeap ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month - 1]!;
+  },
+  text: (year: number, month: number, day: number): string =>
+    [String(year).padStart(4, '0'), String(month).padStart(2, '0'), String(day).padStart(2, '0')].join('-'),
+  daysOn: (text: string, days: number): string => {
+    let [year = 0, month = 0, day = 0] = text.split('-').map(Number);
+    for (let left = days; left > 0; left -= 1) {
+      day += 1;
+      if (day > calendar.lengthOf(year, month)) [day, month] = [1, month + 1];
+      if (month > 12) [month, year] = [1, year + 1];
+    }
+    return calendar.text(year, month, day);
+  },
+  /** `day` is the anchor's: the last of the month stands in for it where the month is too short. */
+  monthsOn: (text: string, months: number, anchorDay: number): string => {
+    let [year = 0, month = 0] = text.split('-').map(Number);
+    for (let left = months; left > 0; left -= 1) {
+      month += 1;
+      if (month > 12) [month, year] = [1, year + 1];
+    }
+    return calendar.text(year, month, Math.min(anchorDay, calendar.lengthOf(year, month)));
+  },
+};
+
+describe('the calendar', () => {
+  it('is exact over leap days, month ends and centuries: terms and their renewals are what counting by hand gives', () => {
+    fc.assert(
+      fc.property(times, terms, fc.integer({ min: 0, max: 12 }), (startedAt, term, renewals) => {
+        const rules = policy(term);
+        const [startDay = '', clock] = startedAt.toISOString().split('T');
+        const anchorDay = Number(startDay.slice(8));
+        let expected = startDay;
+        let got = { expiresAt: startedAt, termAnchorAt: startedAt };
+        for (let count = 0; count <= renewals; count += 1) {
+          const { durationDays, durationCalendarMonths = 0 } = term;
+          expected =
+            durationDays === undefined
+              ? calendar.monthsOn(expected, durationCalendarMonths, anchorDay)
+              : calendar.daysOn(expected, durationDays);
+          got = count === 0 ? firstTerm(rules, startedAt)! : renewedExpiry(got, rules, now);
+          expect(got.expiresAt.toISOString()).toBe(`${expected}T${clock}`);
+        }
+      }),
+    );
+  });
+
+  it('has 29 February in 2000 and 2096, and none in 2100', () => {
+    const ends = ['2000-01-31', '2096-01-31', '2100-01-31'].map((day) =>
+      firstTerm(policy({ durationCalendarMonths: 1 }), date(`${day}T00:00:00Z`))!,
+    );
+    expect(ends.map(({ expiresAt }) => expiresAt.toISOString().slice(0, 10))).toEqual(['2000-02-29', '2096-02-29', '2100-02-28']);
+  });
+});
+
+describe('a transfer', () => {
+  const unused = { firstValidatedAt: null, firstActivatedAt: null, usesCount: 0 };
+  const begun = { expiresAt: fromNow(30 * DAY_MS), termAnchorAt: now, clockPending: false };
+  const waiting = { expiresAt: null, termAnchorAt: null, clockPending: true };
+  const perpetual = { expiresAt: null, termAnchorAt: null, clockPending: false };
+
+  it('keeps the term, whatever it is, under KEEP_EXPIRY', () => {
+    for (const expirationBasis of expirationBases)
+      expect(transferredTerm(unused, policy({ durationDays: 30, expirationBasis }), now)).toEqual({});
+  });
+
+  it.each(
+    expirationBases.flatMap((basis) => [
+      { basis, what: 'that never saw the event', license: unused, term: basis === 'FROM_CREATION' ? begun : waiting },
+      { basis, what: 'that saw them all', license: { firstValidatedAt: now, firstActivatedAt: now, usesCount: 1 }, term: begun },
+    ]),
+  )('RESET_EXPIRY, $basis: a license $what begins its term now, or waits', ({ basis, license, term }) => {
+    const rules = policy({ durationDays: 30, expirationBasis: basis, transferStrategy: 'RESET_EXPIRY' });
+    expect(transferredTerm(license, rules, now)).toEqual(term);
+  });
+
+  it('RESET_EXPIRY to a policy without a term: perpetual', () => {
+    expect(transferredTerm(unused, policy({ transferStrategy: 'RESET_EXPIRY' }), now)).toEqual(perpetual);
+  });
+});
 
 describe('the term', () => {
   it.each<{ what: string; request: PolicyRequest; term: unknown }>([
@@ -162,6 +263,31 @@ describe('renewal', () => {
         expect(expiresAt.toISOString().slice(0, 7)).toBe(lastDay.toISOString().slice(0, 7));
         expect(expiresAt.getUTCDate()).toBe(Math.min(anchor.getUTCDate(), lastDay.getUTCDate()));
         expect(expiresAt.getTime() % DAY_MS).toBe(anchor.getTime() % DAY_MS);
+      }),
+    );
+  });
+
+  it('FROM_NOW takes no time away: a license that has more left keeps it, with its day', () => {
+    const license = { expiresAt: fromNow(90 * DAY_MS), termAnchorAt: fromNow(-DAY_MS) };
+    expect(renewedExpiry(license, policy({ durationDays: 30, renewalBasis: 'FROM_NOW' }), now)).toEqual(license);
+  });
+
+  it('a term in months after one in days is a whole one', () => {
+    // 30 days from 1 March: a month on from the anchor's day would be a single day more.
+    const license = { expiresAt: date('2026-03-31T00:00:00.000Z'), termAnchorAt: date('2026-03-01T00:00:00.000Z') };
+    const { expiresAt } = renewedExpiry(license, policy({ durationCalendarMonths: 1 }), now);
+    expect(expiresAt).toEqual(date('2026-04-30T00:00:00.000Z'));
+  });
+
+  it('never ends earlier than before, whatever the policy, the anchor and the time', () => {
+    fc.assert(
+      fc.property(times, times, times, terms, fc.constantFrom(...renewalBases), (expiresAt, termAnchorAt, at, term, renewalBasis) => {
+        const renewed = renewedExpiry({ expiresAt, termAnchorAt }, policy({ ...term, renewalBasis }), at);
+        expect(renewed.expiresAt.getTime()).toBeGreaterThanOrEqual(expiresAt.getTime());
+        // And from where it ends, by a whole term: a month has 28 days or more.
+        const shortest = term.durationDays ?? (term.durationCalendarMonths ?? 0) * 28;
+        if (renewalBasis === 'FROM_EXPIRY')
+          expect(renewed.expiresAt.getTime()).toBeGreaterThanOrEqual(expiresAt.getTime() + shortest * DAY_MS);
       }),
     );
   });

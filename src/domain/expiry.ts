@@ -99,7 +99,8 @@ export function expiryState(license: { expiresAt: Date | null }, policy: ExpiryP
 }
 
 /**
- * What `renew` sets: one term more, counted as the policy's renewalBasis says.
+ * What `renew` sets: one term more, counted as the policy's renewalBasis says; never less than there was, also where a
+ * term from now would end before the one that runs.
  * @throws 422 NOT_RENEWABLE when there is no expiry to move or no term to add.
  */
 export function renewedExpiry(
@@ -112,8 +113,58 @@ export function renewedExpiry(
     throw new LatchkeyError('NOT_RENEWABLE', 'The license has no expiry: it is perpetual, or its clock has not started.');
   if (term === null) throw new LatchkeyError('NOT_RENEWABLE', 'The policy has no duration, so there is no term to add.');
   const fromNow = policy.renewalBasis === 'FROM_NOW' || (policy.renewalBasis === 'FROM_NOW_IF_EXPIRED' && now >= license.expiresAt);
-  const anchor = fromNow ? now : (license.termAnchorAt ?? license.expiresAt);
+  const anchor = fromNow ? now : anchorOf(license.expiresAt, license.termAnchorAt, term);
   const expiresAt = addTerm(fromNow ? now : license.expiresAt, term, anchor);
   if (expiresAt.getTime() > END_OF_TIME_MS) throw new LatchkeyError('NOT_RENEWABLE', 'The license would expire after the year 9999.');
+  if (expiresAt < license.expiresAt) return { expiresAt: license.expiresAt, termAnchorAt: license.termAnchorAt ?? license.expiresAt };
   return { expiresAt, termAnchorAt: anchor };
+}
+
+/**
+ * What gives the next term its day. An expiry that calendar months from the anchor would not have led to (it came from a
+ * term in days, under an earlier policy) stands for itself: else that term would be short by as much.
+ */
+function anchorOf(expiresAt: Date, anchor: Date | null, term: Term): Date {
+  if (anchor === null) return expiresAt;
+  const isOnItsDay = addTerm(expiresAt, { calendarMonths: 0 }, anchor).getTime() === expiresAt.getTime();
+  return 'days' in term || isOnItsDay ? anchor : expiresAt;
+}
+
+/** What has happened to a license of the events that its clock may wait for. */
+export interface TermEvents {
+  firstValidatedAt: Date | null;
+  firstActivatedAt: Date | null;
+  usesCount: number;
+}
+
+/**
+ * What a transfer does to the term (contract: resources.md, `transferStrategy`), as the policy says that the license moves
+ * to; empty = nothing: expiry and anchor stay, and a clock that waits goes on waiting. A reset begins a term of the new
+ * policy now, or waits where that policy counts from an event that the license has never had: one that it had will not
+ * come again.
+ */
+export function transferredTerm(
+  license: TermEvents,
+  policy: TermPolicy & Pick<PolicyRules, 'expirationBasis' | 'transferStrategy'>,
+  now: Date,
+): Partial<TermColumns> {
+  if (policy.transferStrategy === 'KEEP_EXPIRY') return {};
+  return initialTerm(
+    undefined,
+    hasHappened(policy.expirationBasis, license) ? { ...policy, expirationBasis: 'FROM_CREATION' } : policy,
+    now,
+  );
+}
+
+function hasHappened(event: ExpirationBasis, license: TermEvents): boolean {
+  switch (event) {
+    case 'FROM_CREATION':
+      return true;
+    case 'FROM_FIRST_VALIDATION':
+      return license.firstValidatedAt !== null;
+    case 'FROM_FIRST_ACTIVATION':
+      return license.firstActivatedAt !== null;
+    case 'FROM_FIRST_USE':
+      return license.usesCount > 0;
+  }
 }

@@ -27,46 +27,6 @@ export function licenseStatus(license: LicenseStateFacts, policy: ExpiryPolicy, 
   return expiryState(license, policy, now) === 'expired' ? 'expired' : 'active';
 }
 
-/** The moves that set or lift a state; each is one column of the license. */
-export const stateActions = {
-  suspend: { column: 'suspendedAt', sets: true },
-  reinstate: { column: 'suspendedAt', sets: false },
-  ban: { column: 'bannedAt', sets: true },
-  unban: { column: 'bannedAt', sets: false },
-  revoke: { column: 'revokedAt', sets: true },
-} as const;
-
-export type StateAction = keyof typeof stateActions;
-
-/**
- * The change that an action makes. A state set twice, or lifted where it is not, is illegal; suspended and banned stand
- * beside each other, and each is lifted only by its own; a revoked license takes none of them.
- * @throws 409 CONFLICT naming the state
- */
-export function transition(
-  license: LicenseStateFacts,
-  policy: ExpiryPolicy,
-  action: StateAction,
-  now: Date,
-): Partial<Pick<LicenseStateFacts, 'suspendedAt' | 'bannedAt' | 'revokedAt'>> {
-  requireNotRevoked(license, policy, now, action);
-  const { column, sets } = stateActions[action];
-  if ((license[column] !== null) === sets) throw illegal(licenseStatus(license, policy, now), action);
-  return { [column]: sets ? now : null };
-}
-
-/**
- * A revoked license refuses every change but deletion and machine deactivation.
- * @throws 409 CONFLICT naming the state
- */
-export function requireNotRevoked(license: LicenseStateFacts, policy: ExpiryPolicy, now: Date, action: string): void {
-  if (isRevoked(license, policy, now)) throw illegal('revoked', action);
-}
-
-function illegal(status: LicenseStatus, action: string): LatchkeyError {
-  return new LatchkeyError('CONFLICT', `The license is ${status}: ${action} is not possible.`, { status });
-}
-
 const refusals: Record<Exclude<LicenseStatus, 'active'>, { code: ErrorCode; message: string }> = {
   suspended: { code: 'LICENSE_SUSPENDED', message: 'The license is suspended.' },
   revoked: { code: 'LICENSE_REVOKED', message: 'The license was revoked.' },

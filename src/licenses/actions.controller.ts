@@ -1,16 +1,28 @@
 import { Body, Controller, Delete, Param, Post } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
-import { Requires } from '../auth/access.js';
-import { type VendorPrincipal, Caller } from '../auth/principal.js';
+import { Requires, RequiresOrLicense } from '../auth/access.js';
+import { type VendorPrincipal, Caller, type TenantPrincipal } from '../auth/principal.js';
 import { PathId } from '../core/identifier.js';
 import { AnswersNothing, AnswersOne, Fails } from '../core/openapi.js';
 import { ActionsService } from './actions.service.js';
-import { AttachLicenseEntitlementsBody, LicenseView } from './licenses.dto.js';
+import {
+  AttachLicenseEntitlementsBody,
+  IncrementUsageBody,
+  LicenseView,
+  RotateLicenseKeyBody,
+  TransferLicenseBody,
+} from './licenses.dto.js';
+import { UsageService } from './usage.service.js';
+
+const LICENSE_STATES = ['LICENSE_SUSPENDED', 'LICENSE_REVOKED', 'LICENSE_EXPIRED', 'LICENSE_BANNED'] as const;
 
 @ApiTags('Licenses')
 @Controller('api/v1/licenses')
 export class ActionsController {
-  constructor(private readonly actions: ActionsService) {}
+  constructor(
+    private readonly actions: ActionsService,
+    private readonly usage: UsageService,
+  ) {}
 
   @Post(':id/suspend')
   @Requires('licenses:write')
@@ -67,6 +79,62 @@ export class ActionsController {
   @ApiOperation({ summary: 'Renew a license', description: "One more term, counted as the policy's `renewalBasis` says." })
   renew(@Caller() caller: VendorPrincipal, @PathId() id: string) {
     return this.actions.renew(caller, id);
+  }
+
+  @Post(':id/transfer')
+  @Requires('licenses:write')
+  @AnswersOne(LicenseView)
+  @Fails('CONFLICT')
+  @ApiOperation({
+    summary: 'Move a license to another policy',
+    description:
+      "Any policy of the environment; its product becomes the license's. `transferStrategy` of that policy says what becomes of the expiry: kept, or reset to a new term, which begins now, or with the event of `expirationBasis` where the license has not had that yet.",
+  })
+  transfer(@Caller() caller: VendorPrincipal, @PathId() id: string, @Body() body: TransferLicenseBody) {
+    return this.actions.transfer(caller, id, body);
+  }
+
+  @Post(':id/usage')
+  @RequiresOrLicense('licenses:write')
+  @AnswersOne(LicenseView)
+  @Fails('CONFLICT', ...LICENSE_STATES, 'USES_EXCEEDED', 'USES_BELOW_ZERO')
+  @ApiOperation({
+    summary: 'Count uses',
+    description:
+      'Exactly, however many count at once: never above the limit, never below zero. A license key counts up, on its own license, while that may run. The first use begins the term under FROM_FIRST_USE.',
+  })
+  incrementUsage(@Caller() caller: TenantPrincipal, @PathId() id: string, @Body() body: IncrementUsageBody) {
+    return this.usage.increment(caller, id, body);
+  }
+
+  @Post(':id/usage/reset')
+  @Requires('licenses:write')
+  @AnswersOne(LicenseView)
+  @Fails('CONFLICT')
+  @ApiOperation({ summary: 'Set the usage counter to zero' })
+  resetUsage(@Caller() caller: VendorPrincipal, @PathId() id: string) {
+    return this.actions.resetUsage(caller, id);
+  }
+
+  @Post(':id/rotate-key')
+  @Requires('licenses:write')
+  @AnswersOne(LicenseView)
+  @Fails('CONFLICT')
+  @ApiOperation({
+    summary: 'Replace the key of a license',
+    description:
+      'By a generated one, unless one is given. Until the overlap ends the old key works like the new one, in validation and as a credential, but is not shown the new one.',
+  })
+  rotateKey(@Caller() caller: VendorPrincipal, @PathId() id: string, @Body() body: RotateLicenseKeyBody) {
+    return this.actions.rotateKey(caller, id, body);
+  }
+
+  @Post(':id/reset-machines')
+  @Requires('licenses:write')
+  @AnswersOne(LicenseView)
+  @ApiOperation({ summary: 'Deactivate all machines of a license', description: 'Gives every seat back, in every state of the license.' })
+  resetMachines(@Caller() caller: VendorPrincipal, @PathId() id: string) {
+    return this.actions.resetMachines(caller, id);
   }
 
   @Post(':id/check-in')

@@ -1,16 +1,33 @@
 import { Injectable } from '@nestjs/common';
+import { CredentialCache } from '../auth/credential-cache.js';
 import type { TenantPrincipal } from '../auth/principal.js';
-import { notFound } from '../domain/errors.js';
-import { renewedExpiry } from '../domain/expiry.js';
-import { type StateAction, transition } from '../domain/license-state.js';
+import { Clock } from '../core/clock.js';
+import { Database } from '../core/database.js';
+import { invalid, LatchkeyError, notFound, taken } from '../domain/errors.js';
+import { renewedExpiry, transferredTerm } from '../domain/expiry.js';
+import { requireAllowed, type StateAction, transition } from '../domain/license-actions.js';
+import { hasGeneratedFormat } from '../domain/license-key.js';
+import { licenseStatus } from '../domain/license-state.js';
+import { totalsOfNone } from '../domain/seats.js';
 import { entitlementIds } from '../entitlements/entitlements.query.js';
+import { deactivateAll } from '../machines/machines.query.js';
 import { ChangeService } from './change.service.js';
-import type { AttachLicenseEntitlementsBody, LicenseView } from './licenses.dto.js';
+import { requireKeyIsFree } from './keys.query.js';
+import type { AttachLicenseEntitlementsBody, LicenseView, RotateLicenseKeyBody, TransferLicenseBody } from './licenses.dto.js';
+import { loadLicense, lockLicense } from './licenses.query.js';
+import { LicensesService } from './licenses.service.js';
+import { moveBetweenProducts } from './transfer.query.js';
 
 /** The life of a license (contract: resources.md, "Licenses": actions and state rules). */
 @Injectable()
 export class ActionsService {
-  constructor(private readonly changes: ChangeService) {}
+  constructor(
+    private readonly changes: ChangeService,
+    private readonly database: Database,
+    private readonly clock: Clock,
+    private readonly licenses: LicensesService,
+    private readonly credentials: CredentialCache,
+  ) {}
 
   /** suspend, reinstate, ban, unban, revoke. 409 naming the state for an illegal one. */
   move(caller: TenantPrincipal, id: string, action: StateAction): Promise<LicenseView> {
@@ -24,6 +41,61 @@ export class ActionsService {
 
   checkIn(caller: TenantPrincipal, id: string): Promise<LicenseView> {
     return this.changes.change(caller, id, 'check-in', (_, _license, now) => ({ columns: { lastCheckInAt: now } }));
+  }
+
+  /** To another policy of the environment, and with it to its product. 409 for the policy that it follows already. */
+  transfer(caller: TenantPrincipal, id: string, { policyId }: TransferLicenseBody): Promise<LicenseView> {
+    return this.changes.change(caller, id, 'transfer', async (db, license, now) => {
+      if (license.policyId === policyId.toLowerCase()) {
+        const details = { status: licenseStatus(license, license.policy, now), field: 'policyId' };
+        throw new LatchkeyError('CONFLICT', 'The license follows this policy already.', details);
+      }
+      const policy = await moveBetweenProducts(db, license.productId, policyId);
+      return { columns: { policyId: policy.id, productId: policy.productId, ...transferredTerm(license, policy, now) } };
+    });
+  }
+
+  resetUsage(caller: TenantPrincipal, id: string): Promise<LicenseView> {
+    return this.changes.change(caller, id, 'usage/reset', () => ({ columns: { usesCount: 0 } }));
+  }
+
+  /** A new key; the old one, and those before it, work until their overlaps end. 409 for a taken key. */
+  async rotateKey(caller: TenantPrincipal, id: string, { key, overlapSeconds }: RotateLicenseKeyBody): Promise<LicenseView> {
+    if (key !== undefined && hasGeneratedFormat(key)) throw invalid([{ path: 'key', message: 'must not look like a generated key' }]);
+    const view = await this.changes.change(caller, id, 'rotate-key', async (db, license, now) => {
+      const product = await db.product.findUniqueOrThrow({ where: { id: license.productId } });
+      const columns = this.licenses.keyColumns(caller.tenant, id, product, key);
+      if (Buffer.compare(columns.keyDigest, license.keyDigest) === 0) throw taken('key');
+      const { keyDigest, pepperId } = license;
+      const validUntil = new Date(now.getTime() + overlapSeconds * 1000);
+      return {
+        columns,
+        afterwards: async () => {
+          await requireKeyIsFree(this.database, { id, keyDigest: columns.keyDigest }, this.clock.now());
+          // What it had once it may have again: then that is its key, and no former one.
+          const isOver = [{ validUntil: { lte: now } }, { keyDigest: columns.keyDigest }];
+          await db.formerLicenseKey.deleteMany({ where: { licenseId: id, OR: isOver } });
+          if (overlapSeconds > 0)
+            await db.formerLicenseKey.create({ data: { licenseId: id, keyDigest, pepperId, validUntil, createdAt: now } });
+        },
+        facts: { keyOrigin: columns.keyOrigin, formerKeyValidUntil: validUntil },
+      };
+    });
+    this.credentials.clear();
+    return view;
+  }
+
+  /** Every machine gives its seat back, in every state of the license. */
+  resetMachines(caller: TenantPrincipal, id: string): Promise<LicenseView> {
+    const { tenant } = caller;
+    return this.database.within(tenant, async (db) => {
+      const license = await lockLicense(db, tenant, id);
+      const now = this.clock.now(license.testClock);
+      requireAllowed(license, license.policy, 'reset-machines', now);
+      await deactivateAll(db, tenant, license, now);
+      await db.license.update({ where: { id }, data: { ...totalsOfNone, updatedAt: license.updatedAt } });
+      return this.changes.view(caller, await loadLicense(db, id));
+    });
   }
 
   /** Attaching again sets the expiry and quantity anew. */

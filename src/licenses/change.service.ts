@@ -4,32 +4,20 @@ import { recordChange } from '../core/audit.js';
 import { Clock } from '../core/clock.js';
 import { Database, type Db } from '../core/database.js';
 import { MasterKey } from '../core/master-key.js';
-import { requireNotRevoked, type StateAction } from '../domain/license-state.js';
+import { type LicenseAction, licenseActions, requireAllowed } from '../domain/license-actions.js';
 import { missingScopes } from '../domain/scopes.js';
 import { recordAttachments } from '../entitlements/entitlements.query.js';
 import type { Prisma } from '../generated/prisma/client.js';
 import { includeForView, type LicenseRow, type LicenseView, ownEntitlements, toLicenseEntry, toLicenseView } from './licenses.dto.js';
 import { loadLicense, lockLicense } from './licenses.query.js';
 
-/** What changes a license, as refusals name it, and as the records do; attachments have records of their own. */
-const recordedAs = {
-  'changing it': 'license.updated',
-  suspend: 'license.suspended',
-  reinstate: 'license.reinstated',
-  ban: 'license.banned',
-  unban: 'license.unbanned',
-  revoke: 'license.revoked',
-  renew: 'license.renewed',
-  'check-in': 'license.checked_in',
-  'attaching entitlements': null,
-  'detaching entitlements': null,
-} as const satisfies Record<StateAction, string> & Record<string, string | null>;
-
 /** What to set on the license, and what to do about it once that is done. */
 export interface Decision {
   columns?: Prisma.LicenseUncheckedUpdateInput;
   /** After the license's own row, whose change makes the database keep what it was, entitlements included. */
   afterwards?: () => Promise<unknown>;
+  /** Told with the change in log and event, where the license itself does not show it. */
+  facts?: object;
 }
 
 /** The one way in which a license is changed, and in which it is shown. */
@@ -41,11 +29,11 @@ export class ChangeService {
     private readonly clock: Clock,
   ) {}
 
-  /** Hold the license, refuse if it is revoked, let `decide` say what to do, save, record, show. */
+  /** Hold the license, refuse what its state does not allow, let `decide` say what to do, save, record, show. */
   change(
     caller: TenantPrincipal,
     id: string,
-    action: keyof typeof recordedAs,
+    action: LicenseAction,
     decide: (db: Db, license: LicenseRow, now: Date) => Promise<Decision> | Decision,
   ): Promise<LicenseView> {
     const { tenant } = caller;
@@ -53,23 +41,24 @@ export class ChangeService {
       const license = await lockLicense(db, tenant, id);
       // After the lock: whoever waited for it judges by the time at which it may act.
       const now = this.clock.now(license.testClock);
-      requireNotRevoked(license, license.policy, now, action);
-      const { columns, afterwards } = await decide(db, license, now);
+      requireAllowed(license, license.policy, action, now);
+      const { columns, afterwards, facts } = await decide(db, license, now);
       const updated = await db.license.update({ where: { id }, data: { ...columns, updatedAt: now }, include: includeForView });
       await afterwards?.();
       const saved = afterwards === undefined ? updated : await loadLicense(db, id);
       const entry = (row: LicenseRow): object => toLicenseEntry(row, tenant.environment, now);
       const about = { resource: { type: 'license', id, segmentId: license.segmentId }, occurredAt: license.testClock?.frozenAt };
-      const recorded = recordedAs[action];
-      if (recorded !== null) await recordChange(db, { ...about, action: recorded, before: entry(license), after: entry(saved) });
+      const { recordedAs } = licenseActions[action];
+      if (recordedAs !== null)
+        await recordChange(db, { ...about, action: recordedAs, before: entry(license), after: { ...entry(saved), ...facts } });
       else await recordAttachments(db, { ...about, object: entry(saved) }, ownEntitlements(license), ownEntitlements(saved));
       return this.view(caller, saved);
     });
   }
 
-  /** Keys are shown to those who may read licenses, and a license's own to itself. */
+  /** Keys are shown to those who may read licenses, and a license's own to itself: but to no key that was rotated out. */
   view({ tenant, ...caller }: TenantPrincipal, row: LicenseRow): LicenseView {
-    const seesKey = caller.kind === 'license' || missingScopes(caller.scopes, ['licenses:read']).length === 0;
+    const seesKey = caller.kind === 'license' ? !caller.isRotatedOut : missingScopes(caller.scopes, ['licenses:read']).length === 0;
     const key = seesKey ? this.masterKey.open(row.keySealed, row.id) : null;
     return toLicenseView(row, tenant.environment, key, this.clock.now(row.testClock));
   }

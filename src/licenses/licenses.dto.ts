@@ -8,6 +8,7 @@ import { type Entitlement, entitlementsInForce } from '../domain/entitlements.js
 import { licenseStatus, licenseStatuses, type LicenseStatus } from '../domain/license-state.js';
 import type { Metadata } from '../domain/metadata.js';
 import { nextCheckInAt } from '../domain/check-in.js';
+import { MAX_INCREMENT } from '../domain/usage.js';
 import type { License, TestClock } from '../generated/prisma/client.js';
 import { includeEntitlementCodes, type PolicyRow } from '../policies/policies.dto.js';
 
@@ -132,6 +133,35 @@ export class UpdateLicenseBody extends PartialType(
   { skipNullProperties: false },
 ) {}
 
+export class TransferLicenseBody {
+  @Id({ help: 'The policy to follow from now on: any of the environment, also one of another product.' })
+  policyId!: string;
+}
+
+export class IncrementUsageBody {
+  @Integer({
+    help: 'What to count: up, or with a minus down; not 0. A license key counts only up.',
+    min: -MAX_INCREMENT,
+    max: MAX_INCREMENT,
+    example: 1,
+  })
+  increment!: number;
+}
+
+const MAX_OVERLAP_SECONDS = 2_592_000;
+const DEFAULT_OVERLAP_SECONDS = 86_400;
+
+export class RotateLicenseKeyBody extends PickType(CreateLicenseBody, ['key']) {
+  @Integer({
+    help: "For how long the old key goes on working, in seconds of the license's clock; 0 = it is unknown at once.",
+    max: MAX_OVERLAP_SECONDS,
+    optional: true,
+    default: DEFAULT_OVERLAP_SECONDS,
+    example: 3600,
+  })
+  overlapSeconds: number = DEFAULT_OVERLAP_SECONDS;
+}
+
 export class AttachLicenseEntitlementsBody {
   @EntitlementCodes({ help: 'Codes of entitlements of the environment.', minItems: 1 })
   codes!: string[];
@@ -162,7 +192,7 @@ export class LicenseView extends ResourceView {
   policyId!: string;
 
   @Text({
-    help: 'The license key; null for a caller without licenses:read.',
+    help: 'The license key; null for a caller without licenses:read, and for a license key that was rotated out.',
     max: 255,
     nullable: true,
     example: 'ACME-7K2M-9XQ4-3VBN-0HTR-5WPC-8DZF',

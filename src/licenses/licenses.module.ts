@@ -5,12 +5,13 @@ import { ChangeService } from './change.service.js';
 import { LastValidatedWorker } from './last-validated.worker.js';
 import { LicensesController } from './licenses.controller.js';
 import { LicensesService } from './licenses.service.js';
+import { UsageService } from './usage.service.js';
 import { ValidationController } from './validation.controller.js';
 import { ValidationService } from './validation.service.js';
 
 @Module({
   // In order: a path of its own comes before `:id`.
   controllers: [ValidationController, ActionsController, LicensesController],
-  providers: [LicensesService, ActionsService, ChangeService, ValidationService, LastValidatedWorker],
+  providers: [LicensesService, ActionsService, UsageService, ChangeService, ValidationService, LastValidatedWorker],
 })
 export class LicensesModule {}

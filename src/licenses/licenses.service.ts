@@ -26,6 +26,7 @@ import {
   toLicenseView,
   type UpdateLicenseBody,
 } from './licenses.dto.js';
+import { requireKeyIsFree } from './keys.query.js';
 import { loadLicense, lockLicense, statusIs } from './licenses.query.js';
 
 @Injectable()
@@ -65,6 +66,7 @@ export class LicensesService {
         },
         include: includeForView,
       });
+      if (row.keyOrigin === 'vendor') await requireKeyIsFree(this.database, row, this.clock.now());
       await recordChange(db, {
         action: 'license.created',
         resource: { type: 'license', id },
@@ -117,7 +119,8 @@ export class LicensesService {
     });
   }
 
-  private keyColumns(tenant: Tenant, id: string, product: Product, vendorKey: string | undefined) {
+  /** What is stored of a license's key: the vendor's own, or one that is generated for the product. */
+  keyColumns(tenant: Tenant, id: string, product: Product, vendorKey: string | undefined) {
     const key = vendorKey ?? generateLicenseKey(product.keyPrefix, this.masterKey.licenseKeyTagSecret);
     return {
       keyOrigin: vendorKey === undefined ? ('generated' as const) : ('vendor' as const),

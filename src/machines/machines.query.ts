@@ -1,9 +1,13 @@
-import type { Db } from '../core/database.js';
+import { recordChanges } from '../core/audit.js';
+import type { Db, Tenant } from '../core/database.js';
 import { LatchkeyError } from '../domain/errors.js';
 import type { MachineStatus } from '../domain/heartbeat.js';
 import { type LimitVerdict, machineLimitVerdicts, type MachineTotals } from '../domain/seats.js';
-import type { License, Policy, Prisma } from '../generated/prisma/client.js';
+import type { License, Policy, Prisma, TestClock } from '../generated/prisma/client.js';
+import { toMachineView } from './machines.dto.js';
 
+/** How many machines are deactivated, and told of, by one statement. */
+const DEACTIVATION_BATCH = 1000;
 /** How many of the machines in the way an app is offered to free. */
 const OFFERED_MACHINES = 100;
 const MINUTE_MS = 60_000;
@@ -29,6 +33,34 @@ export async function requireRoom(db: Db, license: License, policy: Policy, next
     ({ usage, limit }) => usage === 'exceeded' && next[limit.total] > current[limit.total],
   );
   if (passed !== undefined) throw await limitExceeded(db, license.id, passed, current);
+}
+
+/** Deactivate all machines of a license that is held, each with its record; its totals are the caller's to set. */
+export async function deactivateAll(
+  db: Db,
+  { environment }: Tenant,
+  license: Pick<License, 'id'> & { policy: Policy; testClock: TestClock | null },
+  now: Date,
+): Promise<void> {
+  for (;;) {
+    const machines = await db.machine.findMany({
+      where: { licenseId: license.id, deletedAt: null },
+      orderBy: { id: 'asc' },
+      take: DEACTIVATION_BATCH,
+    });
+    if (machines.length === 0) return;
+    await db.machine.updateMany({ where: { id: { in: machines.map(({ id }) => id) } }, data: { deletedAt: now } });
+    await recordChanges(
+      db,
+      machines.map((machine) => ({
+        action: 'machine.deactivated',
+        resource: { type: 'machine', id: machine.id, segmentId: machine.segmentId },
+        licenseId: license.id,
+        occurredAt: license.testClock?.frozenAt,
+        before: toMachineView(machine, license.policy, environment, now),
+      })),
+    );
+  }
 }
 
 async function limitExceeded(db: Db, licenseId: string, { limit, allowed }: LimitVerdict, current: MachineTotals): Promise<LatchkeyError> {

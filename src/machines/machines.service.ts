@@ -16,6 +16,7 @@ import { requireUsable } from '../domain/license-state.js';
 import { totalsWith } from '../domain/seats.js';
 import type { Machine, Prisma } from '../generated/prisma/client.js';
 import { lockSeats } from '../licenses/licenses.query.js';
+import { recordStartedTerm } from '../licenses/term.query.js';
 import {
   type ActivateMachineBody,
   includePolicy,
@@ -71,6 +72,7 @@ export class MachinesService {
       const after = toMachineView(machine, policy, tenant.environment, now);
       const resource = { type: 'machine', id: machine.id, segmentId };
       await recordChange(db, { action: 'machine.activated', resource, ...aboutLicense(license), after });
+      if (term !== null) await recordStartedTerm(db, tenant, licenseId, license, now);
       return new Answer(HttpStatus.CREATED, after);
     });
   }
