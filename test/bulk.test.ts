@@ -49,7 +49,7 @@ describe('bulk creation', () => {
     expect(data.map(({ name }: { name: string }) => name)).toEqual(Array.from({ length: 1000 }, (_, index) => `license ${index}`));
     expect(new Set(data.map(({ key }: { key: string }) => key)).size).toBe(1000);
     expect(await count()).toBe(1000);
-    const entries = await vendor.api.get(`/audit-logs?resourceType=license&resourceId=${data[999].id}`);
+    const entries = await vendor.api.get(`/audit-logs?resource=license:${data[999].id}`);
     expect(entries.body.data.map(({ action }: { action: string }) => action)).toEqual(['license.created']);
     const over = await bulk(Array.from({ length: 1001 }, () => ids));
     expect([over.status, over.body.details.issues]).toEqual([400, [{ path: 'licenses', message: 'must have at most 1000 items' }]]);

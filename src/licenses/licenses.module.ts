@@ -3,15 +3,27 @@ import { ActionsController } from './actions.controller.js';
 import { ActionsService } from './actions.service.js';
 import { ChangeService } from './change.service.js';
 import { CreationService } from './creation.service.js';
+import { ExportService } from './export.service.js';
+import { ImportService } from './import.service.js';
 import { LastValidatedWorker } from './last-validated.worker.js';
 import { LicensesController } from './licenses.controller.js';
 import { LicensesService } from './licenses.service.js';
+import { TransferController } from './transfer.controller.js';
 import { ValidationController } from './validation.controller.js';
 import { ValidationService } from './validation.service.js';
 
 @Module({
   // In order: a path of its own comes before `:id`.
-  controllers: [ValidationController, ActionsController, LicensesController],
-  providers: [LicensesService, ActionsService, ChangeService, CreationService, ValidationService, LastValidatedWorker],
+  controllers: [ValidationController, TransferController, ActionsController, LicensesController],
+  providers: [
+    LicensesService,
+    ActionsService,
+    ChangeService,
+    CreationService,
+    ImportService,
+    ExportService,
+    ValidationService,
+    LastValidatedWorker,
+  ],
 })
 export class LicensesModule {}
