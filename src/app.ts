@@ -14,6 +14,7 @@ import { createOpenApi } from './core/openapi.js';
 import { RateLimits } from './core/rate-limits.js';
 import { Readiness } from './core/readiness.js';
 import { currentRequest, openRequestContext } from './core/request-context.js';
+import { BULK_LIMIT_BYTES, BULK_PATH, IMPORT_PATH } from './licenses/bodies.js';
 import { speakOAuth, TOKEN_PATH } from './tokens/oauth-errors.js';
 import { VERSION } from './core/version.js';
 import { ipKey } from './domain/rate-limit.js';
@@ -41,7 +42,7 @@ export async function createApp(core: Core): Promise<NestExpressApplication> {
   app.use(corsOf(listRoutes(app), core.config.corsOrigins));
   app.use(['/docs', '/openapi.json'], limitOf(app.get(RateLimits)));
   app.use(TOKEN_PATH, speakOAuth);
-  app.use(jsonBody({ formsAt: TOKEN_PATH }));
+  app.use(jsonBody({ formsAt: TOKEN_PATH, limitsBytes: { [BULK_PATH]: BULK_LIMIT_BYTES }, filesAt: IMPORT_PATH }));
   SwaggerModule.setup('docs', app, createOpenApi(app, VERSION), {
     jsonDocumentUrl: 'openapi.json',
     raw: ['json'],

@@ -13,6 +13,7 @@ import { LOGGER } from './logger.js';
 import { MasterKey } from './master-key.js';
 import { RateLimits } from './rate-limits.js';
 import { Readiness } from './readiness.js';
+import { SpoolInterceptor } from './spool.js';
 import { RequestValidationPipe } from './validation.pipe.js';
 
 /** What the process is made of before it knows any feature. */
@@ -44,7 +45,8 @@ export class CoreModule {
         ...parts,
         IdempotencyWorker,
         { provide: APP_PIPE, useClass: RequestValidationPipe },
-        // The outermost first: it keeps answers as they leave.
+        // The outermost first: files are there before anyone asks what was sent, and answers are kept as they leave.
+        { provide: APP_INTERCEPTOR, useClass: SpoolInterceptor },
         { provide: APP_INTERCEPTOR, useClass: IdempotencyInterceptor },
         { provide: APP_INTERCEPTOR, useClass: AnswerInterceptor },
         { provide: APP_FILTER, useFactory: (failures: AuthFailures) => new ErrorFilter(logger, failures), inject: [AuthFailures] },

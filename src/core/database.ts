@@ -87,16 +87,17 @@ export class Database {
    * Every unit of work that `work` leads to, in one transaction: when this resolves all of them are kept, when it rejects
    * none is. Units take turns; each still says whose data it may touch.
    */
-  async inOneTransaction<T>(work: () => Promise<T>): Promise<T> {
+  async inOneTransaction<T>(work: () => Promise<T>, timeoutMs = WORK_TIMEOUT_MS): Promise<T> {
     const kept: (() => void)[] = [];
-    const result = await this.client.$transaction(async (db) => {
+    const shareOne = async (db: Db): Promise<T> => {
       const transaction = new SharedTransaction(db, kept);
       try {
         return await this.shared.run(transaction, work);
       } finally {
         await transaction.close();
       }
-    });
+    };
+    const result = await this.client.$transaction(shareOne, { maxWait: ACQUIRE_TIMEOUT_MS, timeout: timeoutMs });
     for (const action of kept) action();
     return result;
   }

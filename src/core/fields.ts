@@ -151,6 +151,12 @@ export function Flag(options: FieldOptions): PropertyDecorator {
   return field(options, { type: Boolean }, [IsBoolean({ message: 'must be true or false' })]);
 }
 
+/** true or false in a query, where everything arrives as text. */
+export function QueryFlag(options: FieldOptions): PropertyDecorator {
+  const fromText = Transform(({ value }: { value: unknown }) => (value === 'true' ? true : value === 'false' ? false : value));
+  return field(options, { type: Boolean }, [fromText, IsBoolean({ message: 'must be true or false' })]);
+}
+
 export function Choice(values: readonly string[], options: FieldOptions): PropertyDecorator {
   const checks = [IsIn(values, { message: `must be one of ${values.join(', ')}` })];
   return field({ example: values[0], ...options }, { type: String, enum: [...values] }, checks);

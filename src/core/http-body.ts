@@ -2,28 +2,34 @@ import { isUtf8 } from 'node:buffer';
 import express, { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
 import { LatchkeyError } from '../domain/errors.js';
 
-const BODY_LIMIT = '256kb';
+const BODY_LIMIT_BYTES = 256 * 1024;
+const KIB = 1024;
 const FORM_TYPE = 'application/x-www-form-urlencoded';
 
-/**
- * JSON bodies (contract: http.md, "Base"): the right type, the right size, real UTF-8; anything else is its own 4xx.
- * `formsAt` is the one path that takes forms too.
- */
-export function jsonBody({ formsAt }: { formsAt: string }): RequestHandler {
-  const parseForm = express.urlencoded({ limit: BODY_LIMIT, extended: false });
-  const parse = express.json({
-    limit: BODY_LIMIT,
-    type: 'application/json',
-    verify: (_request, _response, bytes) => {
-      // The parser would put replacement characters where the bytes are wrong, and the vendor's text would be changed.
-      // A plain error: the parser writes a status onto it, which one of ours does not take, and that would end the process.
-      if (!isUtf8(bytes)) throw new Error('not UTF-8');
-    },
-  });
+/** Where bodies are something else than in most places. */
+interface Exceptions {
+  /** The one path that takes forms too. */
+  formsAt: string;
+  /** Larger limits than the common one, by path. */
+  limitsBytes: Readonly<Record<string, number>>;
+  /** What is posted here is left unread, for whoever takes it (spool.ts). */
+  filesAt: string;
+}
+
+/** JSON bodies (contract: http.md, "Base"): the right type, the right size, real UTF-8; anything else is its own 4xx. */
+export function jsonBody({ formsAt, limitsBytes, filesAt }: Exceptions): RequestHandler {
+  const parseForm = express.urlencoded({ limit: BODY_LIMIT_BYTES, extended: false });
+  const parsers = new Map([BODY_LIMIT_BYTES, ...Object.values(limitsBytes)].map((limitBytes) => [limitBytes, parserOf(limitBytes)]));
   return (request: Request, response: Response, next: NextFunction) => {
+    const path = routePath(request);
+    if (request.method === 'POST' && path === filesAt) {
+      next();
+      return;
+    }
     const takesForms = request.path === formsAt;
+    const limitBytes = limitsBytes[path] ?? BODY_LIMIT_BYTES;
     const settle = (error?: unknown): void => {
-      next(error === undefined ? undefined : toLatchkeyError(error, takesForms));
+      next(error === undefined ? undefined : toLatchkeyError(error, { takesForms, limitBytes }));
     };
     if (takesForms && request.is(FORM_TYPE) !== false) {
       parseForm(request, response, (error?: unknown) => {
@@ -41,8 +47,25 @@ export function jsonBody({ formsAt }: { formsAt: string }): RequestHandler {
       );
       return;
     }
-    parse(request, response, settle);
+    parsers.get(limitBytes)?.(request, response, settle);
   };
+}
+
+/** As the router takes it: in any case, with a slash at its end or without. */
+function routePath(request: Request): string {
+  return request.path.toLowerCase().replace(/\/$/, '');
+}
+
+function parserOf(limitBytes: number): RequestHandler {
+  return express.json({
+    limit: limitBytes,
+    type: 'application/json',
+    verify: (_request, _response, bytes) => {
+      // The parser would put replacement characters where the bytes are wrong, and the vendor's text would be changed.
+      // A plain error: the parser writes a status onto it, which one of ours does not take, and that would end the process.
+      if (!isUtf8(bytes)) throw new Error('not UTF-8');
+    },
+  });
 }
 
 /** What is sent without a value counts as left out (RFC 6749, section 3.2). */
@@ -55,11 +78,11 @@ function hasBody(request: Request): boolean {
 }
 
 /** `type` is set by the parser: https://github.com/expressjs/body-parser#errors */
-function toLatchkeyError(error: unknown, takesForms: boolean): unknown {
+function toLatchkeyError(error: unknown, { takesForms, limitBytes }: { takesForms: boolean; limitBytes: number }): unknown {
   const { type } = error as { type?: string };
   switch (type) {
     case 'entity.too.large':
-      return new LatchkeyError('PAYLOAD_TOO_LARGE', 'The body is larger than 256 KiB.');
+      return new LatchkeyError('PAYLOAD_TOO_LARGE', `The body is larger than ${sizeOf(limitBytes)}.`);
     case 'parameters.too.many':
       return new LatchkeyError('PAYLOAD_TOO_LARGE', 'The form has more than 1000 fields.');
     case 'entity.parse.failed':
@@ -79,4 +102,8 @@ function toLatchkeyError(error: unknown, takesForms: boolean): unknown {
       // Broken compression comes without a type.
       return (error as { status?: number }).status === 400 ? new LatchkeyError('MALFORMED_JSON', 'The body could not be read.') : error;
   }
+}
+
+function sizeOf(bytes: number): string {
+  return bytes % (KIB * KIB) === 0 ? `${String(bytes / KIB / KIB)} MiB` : `${String(bytes / KIB)} KiB`;
 }

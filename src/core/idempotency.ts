@@ -12,6 +12,7 @@ import { routeOf, toErrorAnswer } from './error.filter.js';
 import { MasterKey } from './master-key.js';
 import { isFresh } from './openapi.js';
 import { currentRequest } from './request-context.js';
+import { fileRuleOf } from './spool.js';
 
 /** As Node spells it. */
 const HEADER = IDEMPOTENCY_HEADER.toLowerCase();
@@ -56,10 +57,11 @@ export class IdempotencyInterceptor implements NestInterceptor {
     const request = context.switchToHttp().getRequest<Request>();
     const isKeyed = request.method === 'POST' && request.headers[HEADER] !== undefined;
     if (!isKeyed || isFresh(context.getHandler())) return next.handle();
-    return from(this.once(request, context.switchToHttp().getResponse<Response>(), next));
+    const response = context.switchToHttp().getResponse<Response>();
+    return from(this.once(request, response, next, fileRuleOf(context.getHandler())?.workTimeoutMs));
   }
 
-  private async once(request: Request, response: Response, next: CallHandler): Promise<string | undefined> {
+  private async once(request: Request, response: Response, next: CallHandler, timeoutMs?: number): Promise<string | undefined> {
     const claim = this.claimOf(request);
     const { answer, isReplay } = await this.database.inOneTransaction(async () => {
       const kept = await this.claim(claim, response);
@@ -69,7 +71,7 @@ export class IdempotencyInterceptor implements NestInterceptor {
       if (!isSettled(first.status)) throw first.thrown;
       await this.keep(claim, first);
       return { answer: first, isReplay: false };
-    });
+    }, timeoutMs);
     // The filter logs and answers an error, with the very body that is kept.
     if ('thrown' in answer) throw answer.thrown;
     if (isReplay) {
@@ -89,7 +91,7 @@ export class IdempotencyInterceptor implements NestInterceptor {
     const query = request.originalUrl.split('?', 2)[1] ?? '';
     return {
       digest: this.masterKey.digestIdempotencyKey(JSON.stringify([...callerOf(request), request.method, request.path, key])),
-      requestDigest: this.masterKey.digestIdempotentRequest(JSON.stringify([query, canonicalJson(request.body ?? {})])),
+      requestDigest: this.masterKey.digestIdempotentRequest(JSON.stringify([query, ...contentOf(request)])),
     };
   }
 
@@ -127,6 +129,11 @@ export class IdempotencyInterceptor implements NestInterceptor {
       db.idempotencyKey.createMany({ data: { digest, requestDigest, status, location, contentType, bodySealed, expiresAt } }),
     );
   }
+}
+
+/** What was sent, whatever its form. */
+function contentOf({ file, body }: Request): string[] {
+  return file === undefined ? [canonicalJson(body ?? {})] : [file.contentType, file.digest];
 }
 
 /** Whose key it is. Without a credential an address stands for the caller: nobody else gets the answer. */

@@ -30,6 +30,14 @@ export const AnswersOne = (view: View, description = 'The resource.'): MethodDec
 export const AnswersCreated = (view: View, description = 'The new resource; `Location` says where it is.'): MethodDecorator =>
   answers(201, view, description);
 
+/** 201 with many new things in the envelope, in the order in which they were sent. */
+export const AnswersCreatedList = (view: View): MethodDecorator =>
+  applyDecorators(
+    HttpCode(201),
+    ApiExtraModels(view),
+    ApiResponse({ status: 201, description: 'All of them, in order.', schema: listOf([view]) }),
+  );
+
 /** Beside 201: 200 with what was there already. */
 export const AnswersExisting = (view: View): MethodDecorator => described(200, view, 'It was there already; nothing changed.');
 
@@ -60,13 +68,13 @@ export const AnswersList = (...views: [View, ...View[]]): MethodDecorator =>
     ApiResponse({
       status: 200,
       description: 'All of them.',
-      schema: {
-        type: 'object',
-        required: ['data'],
-        properties: { data: { type: 'array', items: oneOrAnyOf(views) } },
-      },
+      schema: listOf(views),
     }),
   );
+
+function listOf(views: View[]): { type: 'object'; required: string[]; properties: Record<string, object> } {
+  return { type: 'object', required: ['data'], properties: { data: { type: 'array', items: oneOrAnyOf(views) } } };
+}
 
 function oneOrAnyOf(views: View[]): object {
   const [first, ...others] = views.map((view) => ({ $ref: getSchemaPath(view) }));

@@ -57,8 +57,16 @@ export const errorCodes = {
     title: 'The first request with this key is still running',
     help: 'Send the same request again shortly; it then gets the first answer.',
   },
-  PAYLOAD_TOO_LARGE: { status: 413, title: 'The body is too large', help: 'Bodies are limited to 256 KiB.' },
-  UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'The media type is not supported', help: 'Send `Content-Type: application/json`, UTF-8.' },
+  PAYLOAD_TOO_LARGE: {
+    status: 413,
+    title: 'The body is too large',
+    help: 'Bodies are limited to 256 KiB; those of bulk creation to 4 MiB, files for import to 64 MiB.',
+  },
+  UNSUPPORTED_MEDIA_TYPE: {
+    status: 415,
+    title: 'The media type is not supported',
+    help: 'Send `Content-Type: application/json`, UTF-8; for import `text/csv` or `application/x-ndjson`.',
+  },
   MACHINE_LIMIT_EXCEEDED: {
     status: 422,
     title: 'No seat is left',

@@ -12,6 +12,9 @@ const CODE = { min: 1, max: 100, pattern: /^[a-z0-9_-]+$/, patternHelp: 'must be
 export const EntitlementCodes = (options: { help: string; optional?: boolean; minItems?: number; maxItems?: number }): PropertyDecorator =>
   TextList({ maxItems: 100, example: ['pro'], ...CODE, patternHelp: 'must each be lower-case letters, digits, _ and -', ...options });
 
+/** One code of an entitlement. */
+export const EntitlementCode = (options: { help: string }): PropertyDecorator => Text({ ...CODE, example: 'pro', ...options });
+
 export class CreateEntitlementBody {
   @Text({ ...CODE, help: 'What software asks for; unique in the environment.', example: 'pro' })
   code!: string;

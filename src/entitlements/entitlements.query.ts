@@ -8,15 +8,19 @@ import { notFound } from '../domain/errors.js';
  * @throws 404 naming the first code that is unknown, as `<field>[index]`
  */
 export async function entitlementIds(db: Db, codes: readonly string[], field: string): Promise<string[]> {
-  // Held until the end of the work: one that is being deleted is attached to nothing more.
-  const found = await db.$queryRaw<{ id: string; code: string }[]>`
-    SELECT id, code FROM entitlement WHERE code = ANY(${[...codes]}) AND deleted_at IS NULL ORDER BY id FOR SHARE`;
-  const idByCode = new Map(found.map(({ id, code }) => [code, id]));
+  const idByCode = await entitlementIdsByCode(db, codes);
   return codes.map((code, index) => {
     const id = idByCode.get(code);
     if (id === undefined) throw notFound('entitlement', `${field}[${String(index)}]`);
     return id;
   });
+}
+
+/** Held until the end of the work: one that is being deleted is attached to nothing more. What is not in it is unknown. */
+export async function entitlementIdsByCode(db: Db, codes: readonly string[]): Promise<Map<string, string>> {
+  const found = await db.$queryRaw<{ id: string; code: string }[]>`
+    SELECT id, code FROM entitlement WHERE code = ANY(${[...codes]}) AND deleted_at IS NULL ORDER BY id FOR SHARE`;
+  return new Map(found.map(({ id, code }) => [code, id]));
 }
 
 /** A record for each entitlement that a policy or license, the resource, has got or lost; `object` is its view. */

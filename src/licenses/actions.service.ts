@@ -3,6 +3,7 @@ import { CredentialCache } from '../auth/credential-cache.js';
 import type { TenantPrincipal } from '../auth/principal.js';
 import { Clock } from '../core/clock.js';
 import { Database } from '../core/database.js';
+import { MasterKey } from '../core/master-key.js';
 import { invalid, LatchkeyError, notFound, taken } from '../domain/errors.js';
 import { renewedExpiry, transferredTerm } from '../domain/expiry.js';
 import { requireAllowed, type StateAction, transition } from '../domain/license-actions.js';
@@ -12,10 +13,10 @@ import { totalsOfNone } from '../domain/seats.js';
 import { entitlementIds } from '../entitlements/entitlements.query.js';
 import { deactivateAll } from '../machines/machines.query.js';
 import { ChangeService } from './change.service.js';
+import { keyColumns } from './creation.plan.js';
 import { requireKeyIsFree } from './keys.query.js';
 import type { AttachLicenseEntitlementsBody, LicenseView, RotateLicenseKeyBody, TransferLicenseBody } from './licenses.dto.js';
 import { loadLicense, lockLicense } from './licenses.query.js';
-import { LicensesService } from './licenses.service.js';
 import { moveBetweenProducts } from './transfer.query.js';
 
 /** The life of a license (contract: resources.md, "Licenses": actions and state rules). */
@@ -25,7 +26,7 @@ export class ActionsService {
     private readonly changes: ChangeService,
     private readonly database: Database,
     private readonly clock: Clock,
-    private readonly licenses: LicensesService,
+    private readonly masterKey: MasterKey,
     private readonly credentials: CredentialCache,
   ) {}
 
@@ -64,7 +65,7 @@ export class ActionsService {
     if (key !== undefined && hasGeneratedFormat(key)) throw invalid([{ path: 'key', message: 'must not look like a generated key' }]);
     const view = await this.changes.change(caller, id, 'rotate-key', async (db, license, now) => {
       const product = await db.product.findUniqueOrThrow({ where: { id: license.productId } });
-      const columns = this.licenses.keyColumns(caller.tenant, id, product, key);
+      const columns = keyColumns(id, key, product, { tenant: caller.tenant, masterKey: this.masterKey });
       if (Buffer.compare(columns.keyDigest, license.keyDigest) === 0) throw taken('key');
       const { keyDigest, pepperId } = license;
       const validUntil = new Date(now.getTime() + overlapSeconds * 1000);

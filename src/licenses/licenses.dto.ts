@@ -1,5 +1,5 @@
 import { PartialType, PickType } from '@nestjs/swagger';
-import { Choice, Email, Id, Integer, MetadataField, Nested, Text, Timestamp, Version } from '../core/fields.js';
+import { Choice, Email, Id, Integer, MetadataField, Nested, ObjectList, Text, Timestamp, Version } from '../core/fields.js';
 import { PageQuery } from '../core/page.js';
 import { ResourceView, resourceFields } from '../core/resource.js';
 import { EntitlementCodes } from '../entitlements/entitlements.dto.js';
@@ -111,6 +111,11 @@ export class CreateLicenseBody extends LicenseFields {
 
   @EntitlementCodes({ help: "Codes of entitlements of its own, beside the policy's.", optional: true })
   entitlements?: string[];
+}
+
+export class BulkLicensesBody {
+  @ObjectList(() => CreateLicenseBody, { help: 'The licenses, each as in `POST /licenses`.', minItems: 1, maxItems: 1000 })
+  licenses!: CreateLicenseBody[];
 }
 
 export class UpdateLicenseBody extends PartialType(

@@ -1,7 +1,11 @@
 import { Module } from '@nestjs/common';
 import { ActionsController } from './actions.controller.js';
 import { ActionsService } from './actions.service.js';
+import { BulkController } from './bulk.controller.js';
 import { ChangeService } from './change.service.js';
+import { CreationService } from './creation.service.js';
+import { ExportService } from './export.service.js';
+import { ImportService } from './import.service.js';
 import { LastValidatedWorker } from './last-validated.worker.js';
 import { LicensesController } from './licenses.controller.js';
 import { LicensesService } from './licenses.service.js';
@@ -11,7 +15,17 @@ import { ValidationService } from './validation.service.js';
 
 @Module({
   // In order: a path of its own comes before `:id`.
-  controllers: [ValidationController, ActionsController, LicensesController],
-  providers: [LicensesService, ActionsService, UsageService, ChangeService, ValidationService, LastValidatedWorker],
+  controllers: [ValidationController, BulkController, ActionsController, LicensesController],
+  providers: [
+    LicensesService,
+    ActionsService,
+    UsageService,
+    ChangeService,
+    CreationService,
+    ImportService,
+    ExportService,
+    ValidationService,
+    LastValidatedWorker,
+  ],
 })
 export class LicensesModule {}

@@ -1,5 +1,4 @@
 import { Injectable } from '@nestjs/common';
-import { v7 as uuidv7 } from 'uuid';
 import { LicenseKeys } from '../auth/license-keys.js';
 import type { TenantPrincipal } from '../auth/principal.js';
 import { recordChange } from '../core/audit.js';
@@ -9,14 +8,15 @@ import { MasterKey } from '../core/master-key.js';
 import { containsAnyCase, equalsAnyCase } from '../core/like.js';
 import { type Page, paginate } from '../core/page.js';
 import { ofSegment } from '../core/segment.js';
-import { invalid, notFound } from '../domain/errors.js';
-import { announcedAlready, explicitTerm, initialTerm } from '../domain/expiry.js';
-import { generateLicenseKey, hasGeneratedFormat, parseLicenseKey } from '../domain/license-key.js';
+import { notFound, taken } from '../domain/errors.js';
+import { explicitTerm } from '../domain/expiry.js';
 import { totalsOfNone } from '../domain/seats.js';
-import { entitlementIds } from '../entitlements/entitlements.query.js';
-import type { Policy, Prisma, Product, TestClock } from '../generated/prisma/client.js';
+import type { Prisma, TestClock } from '../generated/prisma/client.js';
 import { ChangeService } from './change.service.js';
+import { type NewLicense, refusal } from './creation.plan.js';
+import { CreationService } from './creation.service.js';
 import {
+  type BulkLicensesBody,
   type CreateLicenseBody,
   includeForView,
   type LicensesQuery,
@@ -26,7 +26,6 @@ import {
   toLicenseView,
   type UpdateLicenseBody,
 } from './licenses.dto.js';
-import { requireKeyIsFree } from './keys.query.js';
 import { loadLicense, lockLicense, statusIs } from './licenses.query.js';
 
 @Injectable()
@@ -37,45 +36,19 @@ export class LicensesService {
     private readonly clock: Clock,
     private readonly licenseKeys: LicenseKeys,
     private readonly changes: ChangeService,
+    private readonly creation: CreationService,
   ) {}
 
   /** 404 naming a reference that is unknown, 409 for a taken key. */
-  create(caller: TenantPrincipal, body: CreateLicenseBody): Promise<LicenseView> {
-    if (body.key !== undefined && hasGeneratedFormat(body.key)) {
-      throw invalid([{ path: 'key', message: 'must not look like a generated key' }]);
-    }
-    const { tenant } = caller;
-    return this.database.within(tenant, async (db) => {
-      const product = await countOneMore(db, body.productId);
-      const policy = await holdPolicy(db, body.policyId, product.id);
-      const now = this.clock.now(await findTestClock(db, body.testClockId));
-      const owned = await entitlementIds(db, body.entitlements ?? [], 'entitlements');
-      const id = uuidv7();
-      const row = await db.license.create({
-        data: {
-          id,
-          productId: product.id,
-          policyId: policy.id,
-          ...this.keyColumns(tenant, id, product, body.key),
-          ...toLicenseColumns(body),
-          ...initialTerm(body.expiresAt, policy, now),
-          createdAt: now,
-          updatedAt: now,
-          ...announcedAlready(body.expiresAt, now),
-          entitlements: { create: owned.map((entitlementId) => ({ entitlementId, createdAt: now })) },
-        },
-        include: includeForView,
-      });
-      if (row.keyOrigin === 'vendor') await requireKeyIsFree(this.database, row, this.clock.now());
-      await recordChange(db, {
-        action: 'license.created',
-        resource: { type: 'license', id },
-        occurredAt: row.testClock?.frozenAt,
-        after: toLicenseEntry(row, tenant.environment, now),
-      });
-      // Whoever makes a license is shown its key.
-      return toLicenseView(row, tenant.environment, this.masterKey.open(row.keySealed, id), now);
-    });
+  async create(caller: TenantPrincipal, body: CreateLicenseBody): Promise<LicenseView> {
+    const [view] = await this.make(caller, [body], () => '');
+    if (view === undefined) throw new Error('a license was made and is not there');
+    return view;
+  }
+
+  /** All or none, in their order. */
+  createMany(caller: TenantPrincipal, { licenses }: BulkLicensesBody): Promise<LicenseView[]> {
+    return this.make(caller, licenses, (index) => `licenses[${String(index)}].`);
   }
 
   list(caller: TenantPrincipal, query: LicensesQuery): Promise<Page<LicenseView>> {
@@ -119,18 +92,24 @@ export class LicensesService {
     });
   }
 
-  /** What is stored of a license's key: the vendor's own, or one that is generated for the product. */
-  keyColumns(tenant: Tenant, id: string, product: Product, vendorKey: string | undefined) {
-    const key = vendorKey ?? generateLicenseKey(product.keyPrefix, this.masterKey.licenseKeyTagSecret);
-    return {
-      keyOrigin: vendorKey === undefined ? ('generated' as const) : ('vendor' as const),
-      keyDigest:
-        vendorKey === undefined
-          ? this.masterKey.digestGeneratedKey(bodyOf(key, this.masterKey))
-          : this.masterKey.digestVendorKey(tenant.accountId, vendorKey),
-      keySealed: this.masterKey.seal(key, id),
-      pepperId: this.masterKey.id,
-    };
+  private make(
+    { tenant }: TenantPrincipal,
+    bodies: readonly CreateLicenseBody[],
+    pathOf: (index: number) => string,
+  ): Promise<LicenseView[]> {
+    return this.database.within(tenant, async (db) => {
+      const plans = await this.creation.plan(db, tenant, bodies.map(toNewLicense));
+      const refused = refusal(plans, pathOf);
+      if (refused !== null) throw refused;
+      const planned = plans.flatMap((plan) => ('planned' in plan ? [plan.planned] : []));
+      const rows = await this.creation.save(db, tenant, planned);
+      return rows.map((row, index) => {
+        const license = planned[index];
+        if (row === null || license === undefined) throw taken(`${pathOf(index)}key`);
+        // Whoever makes a license is shown its key.
+        return toLicenseView(row, tenant.environment, this.masterKey.open(row.keySealed, row.id), license.now);
+      });
+    });
   }
 
   private async filters(db: Db, tenant: Tenant, query: LicensesQuery): Promise<Prisma.LicenseWhereInput> {
@@ -166,23 +145,6 @@ function metadataIs(key: string, text: string): Prisma.LicenseWhereInput {
   return { OR: [{ metadata: { path: [key], equals: text } }, ...asJson] };
 }
 
-/** One guarded statement: the product is there, and its deletion will see this license. */
-async function countOneMore(db: Db, productId: string): Promise<Product> {
-  const counted =
-    await db.$executeRaw`UPDATE product SET licenses_count = licenses_count + 1 WHERE id = ${productId}::uuid AND deleted_at IS NULL`;
-  if (counted === 0) throw notFound('product', 'productId');
-  return db.product.findUniqueOrThrow({ where: { id: productId } });
-}
-
-/** A policy of the product, held so that it is not deleted meanwhile. */
-async function holdPolicy(db: Db, policyId: string, productId: string): Promise<Policy> {
-  const rows = await db.$queryRaw<unknown[]>`SELECT 1 FROM policy WHERE id = ${policyId}::uuid AND deleted_at IS NULL FOR SHARE`;
-  const policy = rows.length === 0 ? null : await db.policy.findUnique({ where: { id: policyId } });
-  if (policy === null) throw notFound('policy', 'policyId');
-  if (policy.productId !== productId) throw invalid([{ path: 'policyId', message: 'must be a policy of the product' }]);
-  return policy;
-}
-
 /** The clock that a license is to be attached to; null = none is named. */
 async function findTestClock(db: Db, id: string | null | undefined): Promise<TestClock | null> {
   if (id === undefined || id === null) return null;
@@ -191,8 +153,6 @@ async function findTestClock(db: Db, id: string | null | undefined): Promise<Tes
   return clock;
 }
 
-function bodyOf(generatedKey: string, masterKey: MasterKey): string {
-  const parsed = parseLicenseKey(generatedKey, masterKey.licenseKeyTagSecret);
-  if (parsed.origin !== 'generated' || parsed.body === null) throw new Error('a generated key was not recognised as one');
-  return parsed.body;
+function toNewLicense({ entitlements, ...body }: CreateLicenseBody): NewLicense {
+  return { ...body, entitlements: entitlements?.map((code) => ({ code })) };
 }

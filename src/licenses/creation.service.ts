@@ -1,0 +1,132 @@
+import { Injectable } from '@nestjs/common';
+import { type Change, recordChanges } from '../core/audit.js';
+import { Clock } from '../core/clock.js';
+import { Database, type Db, type Tenant } from '../core/database.js';
+import { MasterKey } from '../core/master-key.js';
+import type { License, Machine } from '../generated/prisma/client.js';
+import { toMachineView } from '../machines/machines.dto.js';
+import { keyTaken, type NewLicense, type Plan, planLicense, type PlannedLicense } from './creation.plan.js';
+import { countMore, holdReferences, TAKEN_KEYS } from './creation.query.js';
+import { type LicenseRow, toLicenseEntry } from './licenses.dto.js';
+
+/** How licenses are made, be it one or many: with as many statements for a thousand as for one. */
+@Injectable()
+export class CreationService {
+  constructor(
+    private readonly database: Database,
+    private readonly masterKey: MasterKey,
+    private readonly clock: Clock,
+  ) {}
+
+  /**
+   * What would be written for each of these licenses, or why it cannot be made. What they refer to is held until the end
+   * of the work. `keysInUse` has the digests of keys that others of the same request take, and gets those of these.
+   */
+  async plan(
+    db: Db,
+    tenant: Tenant,
+    licenses: readonly NewLicense[],
+    { takesBackKeys = false, keysInUse = new Set<string>() } = {},
+  ): Promise<Plan[]> {
+    const named = licenses.map(inCanonicalForm);
+    const references = await holdReferences(db, named);
+    const keys = { tenant, masterKey: this.masterKey, takesBackKeys };
+    const plans = named.map((license) => planLicense(license, references, keys, (testClock) => this.clock.now(testClock)));
+    const given = new Set(plans.filter((plan, index) => 'planned' in plan && named[index]?.key !== undefined));
+    const taken = await this.takenAmong([...given]);
+    return plans.map((plan) => {
+      if (!('planned' in plan) || !given.has(plan)) return plan;
+      const digest = textOf(plan.planned.columns.keyDigest);
+      if (taken.has(digest) || keysInUse.has(digest)) return { problems: [keyTaken] };
+      keysInUse.add(digest);
+      return plan;
+    });
+  }
+
+  /**
+   * Write and record them. Null for one whose key somebody else has taken since: nothing of it is written, and the others
+   * are, so that whoever wants all or nothing fails the work.
+   */
+  async save(db: Db, tenant: Tenant, licenses: readonly PlannedLicense[]): Promise<(LicenseRow | null)[]> {
+    // In the order of what is unique: two that want the same keys wait for each other, and never in a circle.
+    const inOrder = [...licenses].sort((a, b) => Buffer.compare(a.columns.keyDigest, b.columns.keyDigest));
+    const data = inOrder.map(({ columns }) => columns);
+    const rows = byId(await db.license.createManyAndReturn({ data, skipDuplicates: true }));
+    const made = licenses.filter(({ columns }) => rows.has(columns.id));
+    const machines = await attachBelongings(db, made);
+    const counts = new Map<string, number>();
+    for (const { columns } of made) counts.set(columns.productId, (counts.get(columns.productId) ?? 0) + 1);
+    await countMore(db, counts);
+    const saved = licenses.map((license) => {
+      const row = rows.get(license.columns.id);
+      return row === undefined ? null : toRow(row, license);
+    });
+    await recordChanges(
+      db,
+      saved.flatMap((row, index) =>
+        row === null ? [] : recordsOf(row, licenses[index]?.now ?? row.createdAt, tenant, machines.get(row.id) ?? []),
+      ),
+    );
+    return saved;
+  }
+
+  /** Also those of other environments, whose rows nobody here may see: that a key is taken is all that is told. */
+  private async takenAmong(plans: readonly Plan[]): Promise<Set<string>> {
+    const digests = plans.flatMap((plan) => ('planned' in plan ? [Buffer.from(plan.planned.columns.keyDigest)] : []));
+    if (digests.length === 0) return new Set();
+    const rows = await this.database.lookup<{ digest: Buffer }>(TAKEN_KEYS, [digests]);
+    return new Set(rows.map(({ digest }) => textOf(digest)));
+  }
+}
+
+/** What hangs on the licenses; answers their machines by license. */
+async function attachBelongings(db: Db, made: readonly PlannedLicense[]): Promise<Map<string, Machine[]>> {
+  const attached = made.flatMap(({ columns, entitlements, now }) =>
+    entitlements.map(({ entitlementId, expiresAt, quantity }) => ({
+      licenseId: columns.id,
+      entitlementId,
+      expiresAt,
+      quantity,
+      createdAt: now,
+    })),
+  );
+  if (attached.length > 0) await db.licenseEntitlement.createMany({ data: attached });
+  const machines = made.flatMap((license) => license.machines);
+  const rows = machines.length === 0 ? [] : await db.machine.createManyAndReturn({ data: machines });
+  const byLicense = new Map<string, Machine[]>();
+  for (const row of rows) byLicense.set(row.licenseId, [...(byLicense.get(row.licenseId) ?? []), row]);
+  return byLicense;
+}
+
+function toRow(row: License, { policy, testClock, entitlements }: PlannedLicense): LicenseRow {
+  const own = entitlements.map(({ code, expiresAt, quantity }) => ({ expiresAt, quantity, entitlement: { code } }));
+  return { ...row, policy, testClock, entitlements: own };
+}
+
+function recordsOf(row: LicenseRow, now: Date, tenant: Tenant, machines: readonly Machine[]): Change[] {
+  const about = { licenseId: row.id, occurredAt: row.testClock?.frozenAt };
+  const resource = (type: string, id: string) => ({ type, id, segmentId: row.segmentId });
+  return [
+    { ...about, action: 'license.created', resource: resource('license', row.id), after: toLicenseEntry(row, tenant.environment, now) },
+    ...machines.map((machine) => ({
+      ...about,
+      action: 'machine.activated',
+      resource: resource('machine', machine.id),
+      after: toMachineView(machine, row.policy, tenant.environment, now),
+    })),
+  ];
+}
+
+/** Ids as the database spells them. */
+function inCanonicalForm(license: NewLicense): NewLicense {
+  const { productId, policyId, testClockId } = license;
+  return { ...license, productId: productId.toLowerCase(), policyId: policyId.toLowerCase(), testClockId: testClockId?.toLowerCase() };
+}
+
+function textOf(digest: Uint8Array): string {
+  return Buffer.from(digest).toString('base64');
+}
+
+function byId<Row extends { id: string }>(rows: readonly Row[]): Map<string, Row> {
+  return new Map(rows.map((row) => [row.id, row]));
+}

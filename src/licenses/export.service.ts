@@ -1,0 +1,145 @@
+import { Injectable } from '@nestjs/common';
+import type { TenantPrincipal } from '../auth/principal.js';
+import { Clock } from '../core/clock.js';
+import { Database } from '../core/database.js';
+import { MasterKey } from '../core/master-key.js';
+import { ofSegment } from '../core/segment.js';
+import { licenseStatus } from '../domain/license-state.js';
+import { missingScopes } from '../domain/scopes.js';
+import type { Machine, Prisma } from '../generated/prisma/client.js';
+import type { MachineComponent } from '../machines/machines.dto.js';
+import type { ExportQuery } from './export.dto.js';
+import type { ImportedEntitlement, ImportedLicense, ImportedMachine } from './import.dto.js';
+import { includeForView, type LicenseRow, ownEntitlements } from './licenses.dto.js';
+import { statusIs } from './licenses.query.js';
+
+/** What one unit of work reads: so many licenses, fewer where they have more machines than so many. */
+const BATCH_LICENSES = 200;
+const BATCH_MACHINES = 5000;
+
+/** Licenses as lines that an import takes back (contract: resources.md, "Licenses"). */
+@Injectable()
+export class ExportService {
+  constructor(
+    private readonly database: Database,
+    private readonly masterKey: MasterKey,
+    private readonly clock: Clock,
+  ) {}
+
+  /** Every license of the caller's that meets the query, in the order of creation: one that is there throughout, once. */
+  async *lines(caller: TenantPrincipal, query: ExportQuery): AsyncGenerator<string> {
+    let after: string | null = null;
+    do {
+      const { rows, machines, next }: Batch = await this.batchAfter(after, caller, query);
+      yield rows
+        .map(
+          (row) =>
+            `${JSON.stringify(
+              this.toLine(
+                row,
+                machines?.filter(({ licenseId }) => licenseId === row.id),
+              ),
+            )}\n`,
+        )
+        .join('');
+      after = next;
+    } while (after !== null);
+  }
+
+  private batchAfter(after: string | null, caller: TenantPrincipal, query: ExportQuery): Promise<Batch> {
+    const { tenant } = caller;
+    return this.database.within(tenant, async (db) => {
+      const filters: Prisma.LicenseWhereInput[] = [
+        { deletedAt: null, productId: query.productId, policyId: query.policyId, ...ofSegment(tenant) },
+        ...(query.status === undefined ? [] : [await statusIs(db, query.status, this.clock.now())]),
+        ...(after === null ? [] : [{ id: { gt: after } }]),
+      ];
+      const found = await db.license.findMany({
+        where: { AND: filters },
+        orderBy: { id: 'asc' },
+        take: BATCH_LICENSES,
+        include: includeForView,
+      });
+      const rows = upToMachines(found);
+      const next = found.length < BATCH_LICENSES && rows.length === found.length ? null : (rows.at(-1)?.id ?? null);
+      if (!mayReadMachines(caller)) return { rows, machines: null, next };
+      const where = { licenseId: { in: rows.map(({ id }) => id) }, deletedAt: null };
+      return { rows, machines: await db.machine.findMany({ where, orderBy: { id: 'asc' } }), next };
+    });
+  }
+
+  /** What import takes; `machines` is left out for a caller who may not read them. */
+  private toLine(row: LicenseRow, machines: readonly Machine[] | undefined): ImportedLicense {
+    return {
+      id: row.id,
+      productId: row.productId,
+      policyId: row.policyId,
+      key: this.masterKey.open(row.keySealed, row.id),
+      status: licenseStatus(row, row.policy, this.clock.now(row.testClock)),
+      name: row.name,
+      userEmail: row.userEmail,
+      userName: row.userName,
+      startsAt: row.startsAt,
+      expiresAt: row.expiresAt,
+      maxMachinesOverride: row.maxMachinesOverride,
+      maxUsesOverride: row.maxUsesOverride,
+      maxCoresOverride: row.maxCoresOverride,
+      maxMemoryMbOverride: row.maxMemoryMbOverride,
+      maxDiskMbOverride: row.maxDiskMbOverride,
+      maxProcessesOverride: row.maxProcessesOverride,
+      allowedVersions: row.allowedVersions,
+      entitlements: ownEntitlements(row).sort((a, b) => (a.code < b.code ? -1 : 1)) as ImportedEntitlement[],
+      testClockId: row.testClockId,
+      usesCount: row.usesCount,
+      createdAt: row.createdAt,
+      firstValidatedAt: row.firstValidatedAt,
+      firstActivatedAt: row.firstActivatedAt,
+      lastValidatedAt: row.lastValidatedAt,
+      lastCheckInAt: row.lastCheckInAt,
+      termAnchorAt: row.termAnchorAt,
+      clockPending: row.clockPending,
+      suspendedAt: row.suspendedAt,
+      bannedAt: row.bannedAt,
+      revokedAt: row.revokedAt,
+      metadata: row.metadata as ImportedLicense['metadata'],
+      ...(machines === undefined ? {} : { machines: machines.map(toMachineOfLine) }),
+    };
+  }
+}
+
+interface Batch {
+  rows: LicenseRow[];
+  /** Null = the caller may not read them. */
+  machines: Machine[] | null;
+  /** Where the next batch begins; null = there is none. */
+  next: string | null;
+}
+
+/** The first of them whose machines are not too many, and one in any case. */
+function upToMachines(rows: LicenseRow[]): LicenseRow[] {
+  let machines = 0;
+  const tooMany = rows.findIndex((row, index) => (machines += row.machineCount) > BATCH_MACHINES && index > 0);
+  return tooMany === -1 ? rows : rows.slice(0, tooMany);
+}
+
+function mayReadMachines(caller: TenantPrincipal): boolean {
+  return caller.kind !== 'license' && missingScopes(caller.scopes, ['machines:read']).length === 0;
+}
+
+function toMachineOfLine(row: Machine): ImportedMachine {
+  return {
+    fingerprint: row.fingerprint,
+    name: row.name,
+    platform: row.platform,
+    hostname: row.hostname,
+    cores: row.cores,
+    memoryMb: row.memoryMb,
+    diskMb: row.diskMb,
+    userEmail: row.userEmail,
+    components: row.components as unknown as MachineComponent[],
+    ip: row.ip,
+    createdAt: row.createdAt,
+    lastHeartbeatAt: row.lastHeartbeatAt,
+    metadata: row.metadata as ImportedMachine['metadata'],
+  };
+}

@@ -1,0 +1,147 @@
+import { Injectable } from '@nestjs/common';
+import type { TenantPrincipal } from '../auth/principal.js';
+import { Database, type Db } from '../core/database.js';
+import { RequestValidationPipe } from '../core/validation.pipe.js';
+import { type Issue, LatchkeyError } from '../domain/errors.js';
+import { missingScopes } from '../domain/scopes.js';
+import { keyTaken, type NewLicense, type PlannedLicense } from './creation.plan.js';
+import { CreationService } from './creation.service.js';
+import { contradictionsIn, ImportedLicense, type ImportedRow, type ImportReport, toNewLicense } from './import.dto.js';
+import { type ColumnKind, type FileRow, type ImportFile, requireReadable, rowsOf } from './import.file.js';
+
+/** What one transaction takes: so many rows, or so many characters of them. */
+const BATCH_ROWS = 500;
+const BATCH_LENGTH = 4 * 1024 * 1024;
+/** What is told of one row: a report of a hundred thousand fits into memory. */
+const MAX_ISSUES = 5;
+const MAX_TOLD_LENGTH = 200;
+
+const columns: ReadonlyMap<string, ColumnKind> = new Map([
+  ...(['id', 'productId', 'policyId', 'key', 'name', 'userEmail', 'userName', 'allowedVersions', 'testClockId', 'status'] as const).map(as('text')),
+  ...(['startsAt', 'expiresAt', 'createdAt', 'firstValidatedAt', 'firstActivatedAt', 'lastValidatedAt', 'lastCheckInAt'] as const).map(as('text')),
+  ...(['termAnchorAt', 'suspendedAt', 'bannedAt', 'revokedAt'] as const).map(as('text')),
+  ...(['maxMachinesOverride', 'maxUsesOverride', 'maxCoresOverride', 'maxMemoryMbOverride', 'maxDiskMbOverride'] as const).map(as('number')),
+  ...(['maxProcessesOverride', 'usesCount'] as const).map(as('number')),
+  ...(['clockPending'] as const).map(as('flag')),
+  ...(['entitlements', 'machines'] as const).map(as('names')),
+  ...(['metadata'] as const).map(as('object')),
+]); // prettier-ignore
+
+function as(kind: ColumnKind) {
+  return (name: keyof ImportedLicense): [string, ColumnKind] => [name, kind];
+}
+
+export interface ImportOptions {
+  /** Decide about every row, and change nothing. */
+  dryRun: boolean;
+  /** Told after each batch how many rows were dealt with so far. */
+  progress?: (rows: number) => void;
+}
+
+/** A row on its way; it failed as soon as it has issues. */
+interface Entry {
+  row: number;
+  license?: NewLicense;
+  planned?: PlannedLicense;
+  issues: Issue[];
+}
+
+/** Licenses out of a file (contract: resources.md, "Licenses"). */
+@Injectable()
+export class ImportService {
+  private readonly rules = new RequestValidationPipe();
+
+  constructor(
+    private readonly database: Database,
+    private readonly creation: CreationService,
+  ) {}
+
+  /**
+   * Row by row: those in order become licenses, batch after batch, each batch in a transaction; the others say why not.
+   * @throws 400 when the file as a whole cannot be taken; nothing is written then
+   */
+  async import(caller: TenantPrincipal, file: ImportFile, { dryRun, progress }: ImportOptions): Promise<ImportReport> {
+    await requireReadable(file, columns);
+    const report: ImportReport = { created: 0, failed: 0, rows: [] };
+    const keysInUse = new Set<string>();
+    for await (const batch of batchesOf(rowsOf(file, columns))) {
+      const entries = await Promise.all(batch.map((row) => this.read(caller, row)));
+      if (entries.some(({ license }) => license !== undefined)) {
+        await this.database.within(caller.tenant, (db) => this.take(db, caller, entries, { dryRun, keysInUse }));
+      }
+      for (const entry of entries) note(report, entry, dryRun);
+      progress?.(report.rows.length);
+    }
+    return report;
+  }
+
+  /** What a row says, by the rules of the route that makes one license, and its own. */
+  private async read(caller: TenantPrincipal, { row, value, issues }: FileRow): Promise<Entry> {
+    if (issues !== undefined) return { row, issues };
+    try {
+      const imported = (await this.rules.transform(value ?? null, { type: 'body', metatype: ImportedLicense })) as ImportedLicense;
+      const mayActivate = caller.kind !== 'license' && missingScopes(caller.scopes, ['machines:write']).length === 0;
+      return { row, license: toNewLicense(imported), issues: contradictionsIn(imported, mayActivate) };
+    } catch (error) {
+      const found = error instanceof LatchkeyError ? (error.details?.issues as Issue[] | undefined) : undefined;
+      if (found === undefined) throw error;
+      return { row, issues: found };
+    }
+  }
+
+  /** Make what can be made; what cannot gets its issues. */
+  private async take(
+    db: Db,
+    { tenant }: TenantPrincipal,
+    entries: readonly Entry[],
+    { dryRun, keysInUse }: { dryRun: boolean; keysInUse: Set<string> },
+  ): Promise<void> {
+    const sound = entries.filter((entry) => entry.issues.length === 0);
+    const licenses = sound.flatMap(({ license }) => (license === undefined ? [] : [license]));
+    const plans = await this.creation.plan(db, tenant, licenses, { takesBackKeys: true, keysInUse });
+    for (const [index, plan] of plans.entries()) {
+      const entry = sound[index];
+      if (entry === undefined) continue;
+      if ('planned' in plan) entry.planned = plan.planned;
+      else entry.issues = plan.problems.map(({ path, message }) => ({ path, message }));
+    }
+    if (dryRun) return;
+    const planned = sound.filter((entry): entry is Entry & { planned: PlannedLicense } => entry.planned !== undefined);
+    const saved = await this.creation.save(
+      db,
+      tenant,
+      planned.map((entry) => entry.planned),
+    );
+    for (const [index, row] of saved.entries()) {
+      if (row === null) planned[index]?.issues.push({ path: keyTaken.path, message: keyTaken.message });
+    }
+  }
+}
+
+async function* batchesOf(rows: AsyncGenerator<FileRow>): AsyncGenerator<FileRow[]> {
+  let [batch, length]: [FileRow[], number] = [[], 0];
+  for await (const row of rows) {
+    batch.push(row);
+    length += row.length;
+    if (batch.length < BATCH_ROWS && length < BATCH_LENGTH) continue;
+    yield batch;
+    [batch, length] = [[], 0];
+  }
+  if (batch.length > 0) yield batch;
+}
+
+function note(report: ImportReport, { row, issues, planned }: Entry, dryRun: boolean): void {
+  if (issues.length > 0 || planned === undefined) {
+    report.failed += 1;
+    report.rows.push({ row, outcome: 'failed', issues: issues.slice(0, MAX_ISSUES).map(shortened) });
+    return;
+  }
+  report.created += 1;
+  const created: ImportedRow = { row, outcome: 'created' };
+  report.rows.push(dryRun ? created : { ...created, licenseId: planned.columns.id });
+}
+
+function shortened({ path, message }: Issue): Issue {
+  const short = (text: string): string => (text.length > MAX_TOLD_LENGTH ? `${text.slice(0, MAX_TOLD_LENGTH)}…` : text);
+  return { path: short(path), message: short(message) };
+}
