@@ -11,6 +11,13 @@ import type { Found, Position, Slice } from './page.js';
 export const all = (conditions: Prisma.Sql[]): Prisma.Sql => Prisma.sql`(${Prisma.join(conditions, ' AND ')})`;
 
 /**
+ * A condition that PostgreSQL cannot estimate, like a text in the middle of another. By itself it is believed to be rare,
+ * and everything would be gathered and sorted to look for it; in this wrapping it is believed to hold for every other row,
+ * and the order is followed until the page is full.
+ */
+export const perhaps = (condition: Prisma.Sql): Prisma.Sql => Prisma.sql`CASE WHEN ${condition} THEN true ELSE false END`;
+
+/**
  * Where the rows of a slice stand, in order. A row is in the list in one of several ways, which exclude each other and each
  * have an index to follow: an OR over all would have none.
  */

@@ -1,6 +1,6 @@
 import type { Db, Tenant } from '../core/database.js';
 import { containsPattern } from '../core/like.js';
-import { all } from '../core/slice.js';
+import { all, perhaps } from '../core/slice.js';
 import { DAY_MS } from '../domain/expiry.js';
 import type { LicenseStatus } from '../domain/license-state.js';
 import { Prisma } from '../generated/prisma/client.js';
@@ -41,7 +41,7 @@ function conditionsOf(tenant: Tenant, query: LicensesQuery, digest: Uint8Array |
   }
   if (query.q !== undefined) {
     const pattern = containsPattern(query.q);
-    conditions.push(Prisma.sql`(name ILIKE ${pattern} OR user_name ILIKE ${pattern} OR user_email ILIKE ${pattern})`);
+    conditions.push(perhaps(Prisma.sql`name ILIKE ${pattern} OR user_name ILIKE ${pattern} OR user_email ILIKE ${pattern}`));
   }
   return conditions;
 }

@@ -1,6 +1,6 @@
 import type { Db, Tenant } from '../core/database.js';
 import { containsPattern } from '../core/like.js';
-import { all } from '../core/slice.js';
+import { all, perhaps } from '../core/slice.js';
 import { LatchkeyError } from '../domain/errors.js';
 import type { MachineStatus } from '../domain/heartbeat.js';
 import { type LimitVerdict, machineLimitVerdicts, type MachineTotals } from '../domain/seats.js';
@@ -56,9 +56,9 @@ export function conditionsOf(tenant: Tenant, query: MachinesQuery, licenseId: st
   if (query.platform !== undefined) conditions.push(Prisma.sql`platform = ${query.platform}::machine_platform`);
   if (query.q !== undefined) {
     const pattern = containsPattern(query.q);
-    conditions.push(Prisma.sql`(name ILIKE ${pattern} OR hostname ILIKE ${pattern} OR fingerprint ILIKE ${pattern})`);
+    conditions.push(perhaps(Prisma.sql`name ILIKE ${pattern} OR hostname ILIKE ${pattern} OR fingerprint ILIKE ${pattern}`));
   }
-  if (query.status !== undefined) conditions.push(statusIs(query.status, now));
+  if (query.status !== undefined) conditions.push(perhaps(statusIs(query.status, now)));
   return all(conditions);
 }
 
