@@ -34,57 +34,75 @@ interface Listing {
   sort: string;
 }
 
-interface Position {
-  value: string | null;
+/** Where a row stands in the order; `at` is null for a time that is not set. */
+export interface Position {
+  at: Date | null;
   id: string;
 }
 
-/**
- * Load one page with Prisma: `find` gets the where, orderBy and take to add to its own. Nulls come last in
- * either order; ties are broken by id.
- */
-export async function paginate<Row extends { id: string }, View>(
+/** A piece of an ordered list. Ties are broken by id, in the same direction; rows without the time come last in either. */
+export interface Slice {
+  /** Field of the times that the order goes by. */
+  field: string;
+  descending: boolean;
+  /** What the slice follows; null = it is the first. */
+  after: Position | null;
+  take: number;
+}
+
+/** A row and where it stood when it was found: by the time that it is loaded it may have moved on. */
+export interface Found<Row> {
+  position: Position;
+  row: Row;
+}
+
+/** Cut one page out of a list, whatever `find` finds its slices with. */
+export async function pageOf<Row, View>(
   query: PageQuery,
   { list, sort }: Listing,
-  find: (page: { where: object; orderBy: object[]; take: number }) => Promise<Row[]>,
+  find: (slice: Slice) => Promise<Found<Row>[]>,
   toView: (row: Row) => View,
 ): Promise<Page<View>> {
   const limit = query.limit ?? DEFAULT_LIMIT;
   const descending = sort.startsWith('-');
-  const column = descending ? sort.slice(1) : sort;
-  const direction = descending ? 'desc' : 'asc';
-  const position = query.cursor === undefined ? null : decodeCursor(query.cursor, { list, sort });
-  const rows = await find({
-    where: position === null ? {} : after(column, descending, position),
-    orderBy: [column === 'createdAt' ? { createdAt: direction } : { [column]: { sort: direction, nulls: 'last' } }, { id: direction }],
-    // One more than asked, to know whether there are more.
-    take: limit + 1,
-  });
-  const shown = rows.slice(0, limit);
+  const after = query.cursor === undefined ? null : decodeCursor(query.cursor, { list, sort });
+  // One more than asked, to know whether there are more.
+  const found = await find({ field: descending ? sort.slice(1) : sort, descending, after, take: limit + 1 });
+  const shown = found.slice(0, limit);
   const last = shown.at(-1);
-  const nextCursor = rows.length > limit && last !== undefined ? encodeCursor({ list, sort }, valueOf(last, column), last.id) : null;
-  return new Page(shown.map(toView), nextCursor);
+  const nextCursor = found.length > limit && last !== undefined ? encodeCursor({ list, sort }, last.position) : null;
+  return new Page(
+    shown.map(({ row }) => toView(row)),
+    nextCursor,
+  );
+}
+
+/** Load one page with Prisma, by a time that every row has: `find` gets the where, orderBy and take to add to its own. */
+export function paginate<Row extends { id: string; createdAt: Date }, View>(
+  query: PageQuery,
+  { list, sort }: Listing & { sort: 'createdAt' | '-createdAt' },
+  find: (page: { where: object; orderBy: object[]; take: number }) => Promise<Row[]>,
+  toView: (row: Row) => View,
+): Promise<Page<View>> {
+  const findSlice = async ({ descending, after, take }: Slice): Promise<Found<Row>[]> => {
+    const direction = descending ? 'desc' : 'asc';
+    const where = after === null ? {} : behind(after, descending);
+    const rows = await find({ where, orderBy: [{ createdAt: direction }, { id: direction }], take });
+    return rows.map((row) => ({ position: { at: row.createdAt, id: row.id }, row }));
+  };
+  return pageOf(query, { list, sort }, findSlice, toView);
 }
 
 /** The rows behind a position. */
-function after(column: string, descending: boolean, { value, id }: Position): object {
+function behind({ at, id }: Position, descending: boolean): object {
   const beyond = descending ? 'lt' : 'gt';
-  const sameValue = { [column]: value, id: { [beyond]: id } };
-  if (value === null) return { AND: [sameValue] };
-  const further = [{ [column]: { [beyond]: value } }, sameValue, ...(column === 'createdAt' ? [] : [{ [column]: null }])];
-  // The bound on the column alone is implied; it lets the index begin at the cursor instead of at the top.
-  return column === 'createdAt'
-    ? { AND: [{ [column]: { [descending ? 'lte' : 'gte']: value } }, { OR: further }] }
-    : { AND: [{ OR: further }] };
+  // The bound on the time alone is implied; it lets the index begin at the cursor instead of at the top.
+  const bound = { createdAt: { [descending ? 'lte' : 'gte']: at } };
+  return { AND: [bound, { OR: [{ createdAt: { [beyond]: at } }, { createdAt: at, id: { [beyond]: id } }] }] };
 }
 
-function valueOf(row: object, column: string): string | null {
-  const value = (row as Record<string, unknown>)[column];
-  return value instanceof Date ? value.toISOString() : null;
-}
-
-function encodeCursor({ list, sort }: Listing, value: string | null, id: string): string {
-  return Buffer.from(JSON.stringify([list, sort, value, id])).toString('base64url');
+function encodeCursor({ list, sort }: Listing, { at, id }: Position): string {
+  return Buffer.from(JSON.stringify([list, sort, at?.toISOString() ?? null, id])).toString('base64url');
 }
 
 function decodeCursor(cursor: string, { list, sort }: Listing): Position {
@@ -95,7 +113,7 @@ function decodeCursor(cursor: string, { list, sort }: Listing): Position {
       (value === null && !/^-?createdAt$/.test(sort)) ||
       (typeof value === 'string' && /^\d{4}-\d\d-\d\dT[\d:.]+Z$/.test(value) && !Number.isNaN(Date.parse(value)));
     if (cursorList !== list || cursorSort !== sort || !isTime || typeof id !== 'string' || !ID.test(id)) throw refusal;
-    return { value, id };
+    return { at: value === null ? null : new Date(value), id };
   } catch {
     throw refusal;
   }

@@ -57,9 +57,9 @@ export class ChangeService {
   }
 
   /** Keys are shown to those who may read licenses, and a license's own to itself: but to no key that was rotated out. */
-  view({ tenant, ...caller }: TenantPrincipal, row: LicenseRow): LicenseView {
+  view({ tenant, ...caller }: TenantPrincipal, row: LicenseRow, now = this.clock.now(row.testClock)): LicenseView {
     const seesKey = caller.kind === 'license' ? !caller.isRotatedOut : missingScopes(caller.scopes, ['licenses:read']).length === 0;
     const key = seesKey ? this.masterKey.open(row.keySealed, row.id) : null;
-    return toLicenseView(row, tenant.environment, key, this.clock.now(row.testClock));
+    return toLicenseView(row, tenant.environment, key, now);
   }
 }

@@ -172,7 +172,12 @@ function keyProblemOf(key: string | undefined, { masterKey, takesBackKeys }: Key
 }
 
 /** What is stored of a license's key: the vendor's own, or one that is generated for the product. */
-export function keyColumns(id: string, given: string | undefined, { keyPrefix }: { keyPrefix: string }, { tenant, masterKey }: Omit<KeyRing, 'takesBackKeys'>) {
+export function keyColumns(
+  id: string,
+  given: string | undefined,
+  { keyPrefix }: { keyPrefix: string },
+  { tenant, masterKey }: Omit<KeyRing, 'takesBackKeys'>,
+) {
   const key = given ?? generateLicenseKey(keyPrefix, masterKey.licenseKeyTagSecret);
   const parsed = parseLicenseKey(key, masterKey.licenseKeyTagSecret);
   return {

@@ -3,15 +3,16 @@ import type { TenantPrincipal } from '../auth/principal.js';
 import { Clock } from '../core/clock.js';
 import { Database } from '../core/database.js';
 import { MasterKey } from '../core/master-key.js';
-import { ofSegment } from '../core/segment.js';
+import type { Position } from '../core/page.js';
+import { findSlice, loadSlice } from '../core/slice.js';
 import { licenseStatus } from '../domain/license-state.js';
 import { missingScopes } from '../domain/scopes.js';
-import type { Machine, Prisma } from '../generated/prisma/client.js';
+import type { Machine } from '../generated/prisma/client.js';
 import type { MachineComponent } from '../machines/machines.dto.js';
 import type { ExportQuery } from './export.dto.js';
 import type { ImportedEntitlement, ImportedLicense, ImportedMachine } from './import.dto.js';
 import { includeForView, type LicenseRow, ownEntitlements } from './licenses.dto.js';
-import { statusIs } from './licenses.query.js';
+import { waysToMeet } from './list.query.js';
 
 /** What one unit of work reads: so many licenses, fewer where they have more machines than so many. */
 const BATCH_LICENSES = 200;
@@ -28,7 +29,7 @@ export class ExportService {
 
   /** Every license of the caller's that meets the query, in the order of creation: one that is there throughout, once. */
   async *lines(caller: TenantPrincipal, query: ExportQuery): AsyncGenerator<string> {
-    let after: string | null = null;
+    let after: Position | null = null;
     do {
       const { rows, machines, next }: Batch = await this.batchAfter(after, caller, query);
       yield rows
@@ -46,22 +47,16 @@ export class ExportService {
     } while (after !== null);
   }
 
-  private batchAfter(after: string | null, caller: TenantPrincipal, query: ExportQuery): Promise<Batch> {
+  private batchAfter(after: Position | null, caller: TenantPrincipal, query: ExportQuery): Promise<Batch> {
     const { tenant } = caller;
     return this.database.within(tenant, async (db) => {
-      const filters: Prisma.LicenseWhereInput[] = [
-        { deletedAt: null, productId: query.productId, policyId: query.policyId, ...ofSegment(tenant) },
-        ...(query.status === undefined ? [] : [await statusIs(db, query.status, this.clock.now())]),
-        ...(after === null ? [] : [{ id: { gt: after } }]),
-      ];
-      const found = await db.license.findMany({
-        where: { AND: filters },
-        orderBy: { id: 'asc' },
-        take: BATCH_LICENSES,
-        include: includeForView,
-      });
+      const ways = await waysToMeet(db, tenant, query, { now: this.clock.now(), digest: null });
+      const positions = await findSlice(db, 'license', ways, { field: 'createdAt', descending: false, after, take: BATCH_LICENSES });
+      const slice = await loadSlice(positions, (where) => db.license.findMany({ where, include: includeForView }));
+      const found = slice.map(({ row }) => row);
       const rows = upToMachines(found);
-      const next = found.length < BATCH_LICENSES && rows.length === found.length ? null : (rows.at(-1)?.id ?? null);
+      const isLast = positions.length < BATCH_LICENSES && rows.length === found.length;
+      const next = isLast ? null : (slice[rows.length - 1]?.position ?? null);
       if (!mayReadMachines(caller)) return { rows, machines: null, next };
       const where = { licenseId: { in: rows.map(({ id }) => id) }, deletedAt: null };
       return { rows, machines: await db.machine.findMany({ where, orderBy: { id: 'asc' } }), next };
@@ -112,7 +107,7 @@ interface Batch {
   /** Null = the caller may not read them. */
   machines: Machine[] | null;
   /** Where the next batch begins; null = there is none. */
-  next: string | null;
+  next: Position | null;
 }
 
 /** The first of them whose machines are not too many, and one in any case. */

@@ -1,10 +1,7 @@
 import type { Db, Tenant } from '../core/database.js';
 import { hold } from '../core/segment.js';
 import { notFound } from '../domain/errors.js';
-import { DAY_MS } from '../domain/expiry.js';
-import type { LicenseStatus } from '../domain/license-state.js';
-import type { ExpirationStrategy } from '../domain/policy.js';
-import type { License, Policy, Prisma, TestClock } from '../generated/prisma/client.js';
+import type { License, Policy, TestClock } from '../generated/prisma/client.js';
 import { includeForView, type LicenseRow } from './licenses.dto.js';
 
 /** A living license with all that it is judged and shown with. */
@@ -29,35 +26,4 @@ export async function lockSeats(
 ): Promise<License & { policy: Policy; testClock: TestClock | null }> {
   await hold(db, tenant, 'license', id, field);
   return db.license.findUniqueOrThrow({ where: { id }, include: { policy: true, testClock: true } });
-}
-
-/**
- * The condition under which `licenseStatus` computes this status at `now`. Whether a license is over depends on its
- * policy's grace and strategy; an environment has few pairs of those, however many licenses.
- */
-export async function statusIs(db: Db, status: LicenseStatus, now: Date): Promise<Prisma.LicenseWhereInput> {
-  const pairs = await db.policy.groupBy({ by: ['expirationStrategy', 'gracePeriodDays'] });
-  const isOver = (strategies: ExpirationStrategy[]): Prisma.LicenseWhereInput => ({
-    OR: pairs
-      .filter(({ expirationStrategy }) => strategies.includes(expirationStrategy))
-      .map((pair) => ({ policy: pair, expiresAt: { lte: new Date(now.getTime() - pair.gracePeriodDays * DAY_MS) } })),
-  });
-  // Spelt out for licenses that never expire: to SQL, "not (null is before now)" is not true.
-  const isNotOver = (strategies: ExpirationStrategy[]): Prisma.LicenseWhereInput => ({
-    OR: [{ expiresAt: null }, { NOT: isOver(strategies) }],
-  });
-  const notBanned = { bannedAt: null };
-  const inForce = { ...notBanned, revokedAt: null };
-  switch (status) {
-    case 'banned':
-      return { bannedAt: { not: null } };
-    case 'revoked':
-      return { ...notBanned, OR: [{ revokedAt: { not: null } }, isOver(['REVOKE'])] };
-    case 'suspended':
-      return { ...inForce, suspendedAt: { not: null }, AND: [isNotOver(['REVOKE'])] };
-    case 'expired':
-      return { ...inForce, suspendedAt: null, AND: [isOver(['RESTRICT_ACCESS', 'ALLOW_ACCESS'])] };
-    case 'active':
-      return { ...inForce, suspendedAt: null, AND: [isNotOver(['RESTRICT_ACCESS', 'ALLOW_ACCESS', 'REVOKE'])] };
-  }
 }

@@ -5,13 +5,12 @@ import { recordChange } from '../core/audit.js';
 import { Clock } from '../core/clock.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
 import { MasterKey } from '../core/master-key.js';
-import { containsAnyCase, equalsAnyCase } from '../core/like.js';
-import { type Page, paginate } from '../core/page.js';
-import { ofSegment } from '../core/segment.js';
+import { type Page, pageOf } from '../core/page.js';
+import { findSlice, loadSlice } from '../core/slice.js';
 import { notFound, taken } from '../domain/errors.js';
 import { explicitTerm } from '../domain/expiry.js';
 import { totalsOfNone } from '../domain/seats.js';
-import type { Prisma, TestClock } from '../generated/prisma/client.js';
+import type { TestClock } from '../generated/prisma/client.js';
 import { ChangeService } from './change.service.js';
 import { type NewLicense, refusal } from './creation.plan.js';
 import { CreationService } from './creation.service.js';
@@ -26,7 +25,8 @@ import {
   toLicenseView,
   type UpdateLicenseBody,
 } from './licenses.dto.js';
-import { loadLicense, lockLicense, statusIs } from './licenses.query.js';
+import { loadLicense, lockLicense } from './licenses.query.js';
+import { waysToMeet } from './list.query.js';
 
 @Injectable()
 export class LicensesService {
@@ -52,13 +52,18 @@ export class LicensesService {
   }
 
   list(caller: TenantPrincipal, query: LicensesQuery): Promise<Page<LicenseView>> {
-    return this.database.within(caller.tenant, async (db) => {
-      const filters = await this.filters(db, caller.tenant, query);
-      return paginate(
+    const { tenant } = caller;
+    return this.database.within(tenant, async (db) => {
+      const now = this.clock.now();
+      const digest = query.key === undefined ? null : this.licenseKeys.digest(query.key, tenant.accountId);
+      const ways = await waysToMeet(db, tenant, query, { now, digest });
+      return pageOf(
         query,
         { list: 'licenses', sort: query.sort ?? '-createdAt' },
-        (page) => db.license.findMany({ ...page, where: { AND: [filters, page.where] }, include: includeForView }),
-        (row) => this.changes.view(caller, row),
+        async (slice) =>
+          loadSlice(await findSlice(db, 'license', ways, slice), (where) => db.license.findMany({ where, include: includeForView })),
+        // Shown as of the time that they were chosen by.
+        (row) => this.changes.view(caller, row, row.testClock?.frozenAt ?? now),
       );
     });
   }
@@ -111,38 +116,6 @@ export class LicensesService {
       });
     });
   }
-
-  private async filters(db: Db, tenant: Tenant, query: LicensesQuery): Promise<Prisma.LicenseWhereInput> {
-    const all: Prisma.LicenseWhereInput[] = [
-      { deletedAt: null, productId: query.productId, policyId: query.policyId, ...ofSegment(tenant) },
-    ];
-    if (query.status !== undefined) all.push(await statusIs(db, query.status, this.clock.now()));
-    if (query.userEmail !== undefined) all.push({ userEmail: equalsAnyCase(query.userEmail) });
-    if (query.key !== undefined) {
-      const digest = this.licenseKeys.digest(query.key, tenant.accountId);
-      all.push(digest === null ? { id: { in: [] } } : { keyDigest: digest });
-    }
-    if (query.entitlement !== undefined) {
-      const attached = { some: { entitlement: { code: query.entitlement } } };
-      all.push({ OR: [{ entitlements: attached }, { policy: { entitlements: attached } }] });
-    }
-    if (query.expiresBefore !== undefined) all.push({ expiresAt: { lt: query.expiresBefore } });
-    if (query.expiresAfter !== undefined) all.push({ expiresAt: { gte: query.expiresAfter } });
-    if (query.q !== undefined) {
-      const contains = containsAnyCase(query.q);
-      all.push({ OR: [{ name: contains }, { userName: contains }, { userEmail: contains }] });
-    }
-    for (const [key, value] of Object.entries(query.metadata ?? {})) all.push(metadataIs(key, value));
-    return { AND: all };
-  }
-}
-
-/** In a query every value is text: `metadata[seats]=5` means the number 5 or the text "5". */
-function metadataIs(key: string, text: string): Prisma.LicenseWhereInput {
-  const asJson = /^(-?(0|[1-9]\d{0,15})(\.\d{1,15})?|true|false)$/.test(text)
-    ? [{ metadata: { path: [key], equals: JSON.parse(text) as number | boolean } }]
-    : [];
-  return { OR: [{ metadata: { path: [key], equals: text } }, ...asJson] };
 }
 
 /** The clock that a license is to be attached to; null = none is named. */

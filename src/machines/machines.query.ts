@@ -1,16 +1,17 @@
 import { recordChanges } from '../core/audit.js';
 import type { Db, Tenant } from '../core/database.js';
+import { containsPattern } from '../core/like.js';
+import { all, perhaps } from '../core/slice.js';
 import { LatchkeyError } from '../domain/errors.js';
 import type { MachineStatus } from '../domain/heartbeat.js';
 import { type LimitVerdict, machineLimitVerdicts, type MachineTotals } from '../domain/seats.js';
-import type { License, Policy, Prisma, TestClock } from '../generated/prisma/client.js';
-import { toMachineView } from './machines.dto.js';
+import { type License, type Policy, Prisma, type TestClock } from '../generated/prisma/client.js';
+import { type MachinesQuery, toMachineView } from './machines.dto.js';
 
 /** How many machines are deactivated, and told of, by one statement. */
 const DEACTIVATION_BATCH = 1000;
 /** How many of the machines in the way an app is offered to free. */
 const OFFERED_MACHINES = 100;
-const MINUTE_MS = 60_000;
 
 /** What the license's machines sum to; far below 2⁵³, since each is bounded. */
 export function totalsOf(license: License): MachineTotals {
@@ -76,40 +77,35 @@ async function limitExceeded(db: Db, licenseId: string, { limit, allowed }: Limi
   return new LatchkeyError(limit.code, message, { ...details, machines });
 }
 
-/**
- * The condition under which `machineStatus` computes this status at `now`. When a machine dies depends on its policy's
- * interval and basis; an environment has few pairs of those, however many machines.
- */
-export async function statusIs(db: Db, status: MachineStatus, now: Date): Promise<Prisma.MachineWhereInput> {
-  const pairs = await db.policy.groupBy({ by: ['heartbeatIntervalMinutes', 'heartbeatBasis'], where: { requireHeartbeat: true } });
-  const required = (where: Prisma.PolicyWhereInput): Prisma.MachineWhereInput => ({
-    license: { policy: { requireHeartbeat: true, ...where } },
-  });
-  const notStarted = { ...required({ heartbeatBasis: 'FROM_FIRST_BEAT' }), lastHeartbeatAt: null };
-  const dead = pairs.map(({ heartbeatIntervalMinutes, heartbeatBasis }): Prisma.MachineWhereInput => {
-    const lastBeforeDeath = { lte: new Date(now.getTime() - heartbeatIntervalMinutes * MINUTE_MS) };
-    const neverBeat = heartbeatBasis === 'FROM_ACTIVATION' ? [{ lastHeartbeatAt: null, createdAt: lastBeforeDeath }] : [];
-    return {
-      ...required({ heartbeatIntervalMinutes, heartbeatBasis }),
-      OR: [{ lastHeartbeatAt: { not: null, ...lastBeforeDeath } }, ...neverBeat],
-    };
-  });
-  switch (status) {
-    case 'not_started':
-      return notStarted;
-    case 'dead':
-      return { OR: dead };
-    case 'active':
-      // Spelt out rather than negated: to SQL, "not (null is before now)" is not true.
-      return {
-        OR: [
-          { license: { policy: { requireHeartbeat: false } } },
-          ...pairs.map(({ heartbeatIntervalMinutes, heartbeatBasis }): Prisma.MachineWhereInput => {
-            const alive = { gt: new Date(now.getTime() - heartbeatIntervalMinutes * MINUTE_MS) };
-            const fresh = heartbeatBasis === 'FROM_ACTIVATION' ? [{ lastHeartbeatAt: null, createdAt: alive }] : [];
-            return { ...required({ heartbeatIntervalMinutes, heartbeatBasis }), OR: [{ lastHeartbeatAt: alive }, ...fresh] };
-          }),
-        ],
-      };
+/** Conditions of a list of machines, for `findSlice`; `licenseId` is that of a caller which is a license. */
+export function conditionsOf(tenant: Tenant, query: MachinesQuery, licenseId: string | null, now: Date): Prisma.Sql {
+  const conditions = [Prisma.sql`deleted_at IS NULL`];
+  if (tenant.segmentId !== null) conditions.push(Prisma.sql`segment_id = ${tenant.segmentId}::uuid`);
+  if (licenseId !== null) conditions.push(Prisma.sql`license_id = ${licenseId}::uuid`);
+  if (query.licenseId !== undefined) conditions.push(Prisma.sql`license_id = ${query.licenseId}::uuid`);
+  if (query.fingerprint !== undefined) conditions.push(Prisma.sql`fingerprint = ${query.fingerprint}`);
+  if (query.platform !== undefined) conditions.push(Prisma.sql`platform = ${query.platform}::machine_platform`);
+  if (query.q !== undefined) {
+    const pattern = containsPattern(query.q);
+    conditions.push(perhaps(Prisma.sql`name ILIKE ${pattern} OR hostname ILIKE ${pattern} OR fingerprint ILIKE ${pattern}`));
   }
+  if (query.status !== undefined) conditions.push(perhaps(statusIs(query.status, now)));
+  return all(conditions);
+}
+
+/**
+ * The condition under which `machineStatus` computes this status at `now`, or at the time of the license's test clock.
+ * A clock that the caller does not see is none, here as where the machine is shown.
+ */
+function statusIs(status: MachineStatus, now: Date): Prisma.Sql {
+  return Prisma.sql`${status} = (
+    SELECT CASE
+             WHEN NOT policy.require_heartbeat THEN 'active'
+             WHEN machine.last_heartbeat_at IS NULL AND policy.heartbeat_basis = 'FROM_FIRST_BEAT' THEN 'not_started'
+             WHEN COALESCE(test_clock.frozen_at, ${now}::timestamptz)
+                  < COALESCE(machine.last_heartbeat_at, machine.created_at) + make_interval(mins => policy.heartbeat_interval_minutes) THEN 'active'
+             ELSE 'dead'
+           END
+      FROM license JOIN policy ON policy.id = license.policy_id LEFT JOIN test_clock ON test_clock.id = license.test_clock_id
+     WHERE license.id = machine.license_id)`;
 }

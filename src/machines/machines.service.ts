@@ -4,17 +4,16 @@ import { type Change, recordChange } from '../core/audit.js';
 import { Answer } from '../core/answer.interceptor.js';
 import { Clock } from '../core/clock.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
-import { containsAnyCase } from '../core/like.js';
-import { type Page, paginate } from '../core/page.js';
+import { type Page, pageOf } from '../core/page.js';
 import { RateLimits } from '../core/rate-limits.js';
-import { ofSegment } from '../core/segment.js';
+import { findSlice, loadSlice } from '../core/slice.js';
 import { requireMayActivate } from '../domain/activation.js';
 import { invalid, LatchkeyError, notFound } from '../domain/errors.js';
 import { clockStartedBy } from '../domain/expiry.js';
 import { mayBeat } from '../domain/heartbeat.js';
 import { requireUsable } from '../domain/license-state.js';
 import { totalsWith } from '../domain/seats.js';
-import type { Machine, Prisma } from '../generated/prisma/client.js';
+import type { Machine } from '../generated/prisma/client.js';
 import { lockSeats } from '../licenses/licenses.query.js';
 import { recordStartedTerm } from '../licenses/term.query.js';
 import {
@@ -26,7 +25,7 @@ import {
   toMachineView,
   type UpdateMachineBody,
 } from './machines.dto.js';
-import { requireRoom, statusIs, totalsOf } from './machines.query.js';
+import { conditionsOf, requireRoom, totalsOf } from './machines.query.js';
 
 @Injectable()
 export class MachinesService {
@@ -79,28 +78,17 @@ export class MachinesService {
 
   /** A license key sees its own license's machines only. */
   list(caller: TenantPrincipal, query: MachinesQuery): Promise<Page<MachineView>> {
-    const now = this.clock.now();
-    return this.database.within(caller.tenant, async (db) => {
-      const filters: Prisma.MachineWhereInput[] = [
-        {
-          deletedAt: null,
-          licenseId: query.licenseId,
-          fingerprint: query.fingerprint,
-          platform: query.platform,
-          ...ofSegment(caller.tenant),
-        },
-        ...(caller.kind === 'license' ? [{ licenseId: caller.licenseId }] : []),
-      ];
-      if (query.status !== undefined) filters.push(await statusIs(db, query.status, now));
-      if (query.q !== undefined) {
-        const contains = containsAnyCase(query.q);
-        filters.push({ OR: [{ name: contains }, { hostname: contains }, { fingerprint: contains }] });
-      }
-      return paginate(
+    const { tenant } = caller;
+    return this.database.within(tenant, async (db) => {
+      const now = this.clock.now();
+      const conditions = conditionsOf(tenant, query, caller.kind === 'license' ? caller.licenseId : null, now);
+      return pageOf(
         query,
         { list: 'machines', sort: '-createdAt' },
-        (page) => db.machine.findMany({ ...page, where: { AND: [...filters, page.where] }, include: includePolicy }),
-        (row) => toMachineView(row, row.license.policy, caller.tenant.environment, this.clock.now(row.license.testClock)),
+        async (slice) =>
+          loadSlice(await findSlice(db, 'machine', [conditions], slice), (where) => db.machine.findMany({ where, include: includePolicy })),
+        // Shown as of the time that they were chosen by.
+        (row) => toMachineView(row, row.license.policy, tenant.environment, row.license.testClock?.frozenAt ?? now),
       );
     });
   }
