@@ -2,6 +2,7 @@ import { Module } from '@nestjs/common';
 import { ActionsController } from './actions.controller.js';
 import { ActionsService } from './actions.service.js';
 import { ChangeService } from './change.service.js';
+import { ExpiryWorker } from './expiry.worker.js';
 import { LastValidatedWorker } from './last-validated.worker.js';
 import { LicensesController } from './licenses.controller.js';
 import { LicensesService } from './licenses.service.js';
@@ -11,6 +12,6 @@ import { ValidationService } from './validation.service.js';
 @Module({
   // In order: a path of its own comes before `:id`.
   controllers: [ValidationController, ActionsController, LicensesController],
-  providers: [LicensesService, ActionsService, ChangeService, ValidationService, LastValidatedWorker],
+  providers: [LicensesService, ActionsService, ChangeService, ValidationService, LastValidatedWorker, ExpiryWorker],
 })
 export class LicensesModule {}

@@ -47,7 +47,7 @@ export class LicensesService {
     return this.database.within(tenant, async (db) => {
       const product = await countOneMore(db, body.productId);
       const policy = await holdPolicy(db, body.policyId, product.id);
-      const now = this.clock.now(await findTestClock(db, body.testClockId));
+      const now = this.clock.now(await findTestClock(db, body.testClockId, tenant.segmentId));
       const owned = await entitlementIds(db, body.entitlements ?? [], 'entitlements');
       const id = uuidv7();
       const row = await db.license.create({
@@ -94,8 +94,8 @@ export class LicensesService {
 
   /** 409 for a revoked license. */
   update(caller: TenantPrincipal, id: string, body: UpdateLicenseBody): Promise<LicenseView> {
-    return this.changes.change(caller, id, 'changing it', async (db) => {
-      await findTestClock(db, body.testClockId);
+    return this.changes.change(caller, id, 'changing it', async (db, license) => {
+      if (body.testClockId !== license.testClockId) await findTestClock(db, body.testClockId, license.segmentId);
       return { columns: { ...toLicenseColumns(body), ...(body.expiresAt === undefined ? {} : explicitTerm(body.expiresAt)) } };
     });
   }
@@ -180,11 +180,16 @@ async function holdPolicy(db: Db, policyId: string, productId: string): Promise<
   return policy;
 }
 
-/** The clock that a license is to be attached to; null = none is named. */
-async function findTestClock(db: Db, id: string | null | undefined): Promise<TestClock | null> {
+/**
+ * The clock that a license is to be attached to; null = none is named. Held, so that it is neither turned nor deleted
+ * before the license is attached. Whoever turns it acts on the license: they must be of one segment.
+ */
+async function findTestClock(db: Db, id: string | null | undefined, segmentId: string | null): Promise<TestClock | null> {
   if (id === undefined || id === null) return null;
-  const clock = await db.testClock.findFirst({ where: { id, deletedAt: null } });
+  const rows = await db.$queryRaw<unknown[]>`SELECT 1 FROM test_clock WHERE id = ${id}::uuid AND deleted_at IS NULL FOR SHARE`;
+  const clock = rows.length === 0 ? null : await db.testClock.findUnique({ where: { id } });
   if (clock === null) throw notFound('test clock', 'testClockId');
+  if (clock.segmentId !== segmentId) throw invalid([{ path: 'testClockId', message: "must be a clock of the license's segment" }]);
   return clock;
 }
 
