@@ -132,9 +132,9 @@ describe('the order of things', () => {
   it('does not depend on when somebody looks: twice half way says what once says', () => {
     fc.assert(
       fc.property(licenses, machines, policies, times, (license, machines, rules, [from, between, to]) => {
-        const first = look([license, machines], rules, { from: from!, to: between! });
-        const then = look(after(license, machines, first), rules, { from: between!, to: to! });
-        expect([...first, ...then]).toEqual(look([license, machines], rules, { from: from!, to: to! }));
+        const first = look([license, machines], rules, { from: from, to: between });
+        const then = look(after(license, machines, first), rules, { from: between, to: to });
+        expect([...first, ...then]).toEqual(look([license, machines], rules, { from: from, to: to }));
       }),
       { numRuns: 500 },
     );
@@ -143,11 +143,11 @@ describe('the order of things', () => {
   it('is that of time, within the span, and nothing happens again', () => {
     fc.assert(
       fc.property(licenses, machines, policies, times, (license, machines, rules, [from, , to]) => {
-        const happenings = look([license, machines], rules, { from: from!, to: to! });
+        const happenings = look([license, machines], rules, { from: from, to: to });
         const instants = happenings.map(({ at }) => at.getTime());
         expect(instants).toEqual([...instants].sort((one, other) => one - other));
-        expect(instants.every((at) => at >= from!.getTime() && at <= to!.getTime())).toBe(true);
-        expect(look(after(license, machines, happenings), rules, { from: to!, to: to! })).toEqual([]);
+        expect(instants.every((at) => at >= from.getTime() && at <= to.getTime())).toBe(true);
+        expect(look(after(license, machines, happenings), rules, { from: to, to: to })).toEqual([]);
       }),
       { numRuns: 500 },
     );
