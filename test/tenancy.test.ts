@@ -739,7 +739,7 @@ describe('tenancy', () => {
 
 /** Ids that nobody has. */
 function strangers(): Record<
-  'apiKey' | 'product' | 'policy' | 'entitlement' | 'license' | 'machine' | 'auditEntry' | 'user' | 'userKey',
+  'apiKey' | 'product' | 'policy' | 'entitlement' | 'license' | 'machine' | 'testClock' | 'auditEntry' | 'user' | 'userKey',
   string
 > {
   return {
@@ -749,6 +749,7 @@ function strangers(): Record<
     entitlement: uuidv7(),
     license: uuidv7(),
     machine: uuidv7(),
+    testClock: uuidv7(),
     user: uuidv7(),
     userKey: uuidv7(),
     auditEntry: uuidv7(),

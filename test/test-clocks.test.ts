@@ -249,8 +249,15 @@ describe('a test clock', () => {
     const refused = await api.delete(`/test-clocks/${clock.id}`);
     expect(refused).toMatchObject({ status: 422, body: { code: 'TEST_CLOCK_HAS_LICENSES', details: { licensesCount: 1 } } });
     expectStatus(await api.patch(`/licenses/${license.id}`, { testClockId: null }), 200);
+    expectStatus(await advance(1), 200);
     expectStatus(await api.delete(`/test-clocks/${clock.id}`), 204);
     expect((await advance(9)).status).toBe(404);
+    const { data } = expectStatus(await api.get(`/audit-logs?resource=test_clock:${clock.id}`), 200).body;
+    expect(data.map((entry: Record<string, unknown>) => [entry.action, entry.before, entry.after])).toMatchObject([
+      ['test_clock.deleted', { frozenAt: day(1) }, null],
+      ['test_clock.advanced', { frozenAt: START }, { frozenAt: day(1) }],
+      ['test_clock.created', null, { frozenAt: START }],
+    ]);
     expect((await api.patch(`/licenses/${license.id}`, { testClockId: clock.id })).body).toMatchObject({
       code: 'NOT_FOUND',
       details: { field: 'testClockId' },
