@@ -11,6 +11,7 @@ import { MachinesModule } from './machines/machines.module.js';
 import { PoliciesModule } from './policies/policies.module.js';
 import { ProductsModule } from './products/products.module.js';
 import { ServiceModule } from './service/service.module.js';
+import { TestClocksModule } from './test-clocks/test-clocks.module.js';
 import { TokensModule } from './tokens/tokens.module.js';
 import { UsersModule } from './users/users.module.js';
 
@@ -29,6 +30,7 @@ import { UsersModule } from './users/users.module.js';
     EntitlementsModule,
     LicensesModule,
     MachinesModule,
+    TestClocksModule,
     AuditModule,
   ],
 })

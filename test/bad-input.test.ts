@@ -90,6 +90,7 @@ describe('bad input', () => {
       user: user.body.data.id,
       userKey: userKey.body.data.id,
       auditEntry: await anAuditEntry(),
+      testClock: await aTestClock(),
     };
     const { body: document } = expectStatus(await send(server.url, 'GET', '/openapi.json'), 200);
     schemas = document.components.schemas;
@@ -105,6 +106,16 @@ describe('bad input', () => {
     const { rows } = await database.query<{ id: string }>(
       `INSERT INTO audit_entry (id, environment_id, action, actor_type)
        SELECT gen_random_uuid(), id, 'test.noted', 'system' FROM environment WHERE account_id = $1 AND name = 'live' RETURNING id`,
+      [vendor.account.id],
+    );
+    return rows[0]!.id;
+  }
+
+  /** No route makes one in the live environment. */
+  async function aTestClock(): Promise<string> {
+    const { rows } = await database.query<{ id: string }>(
+      `INSERT INTO test_clock (id, environment_id, frozen_at, updated_at)
+       SELECT gen_random_uuid(), id, now(), now() FROM environment WHERE account_id = $1 AND name = 'live' RETURNING id`,
       [vendor.account.id],
     );
     return rows[0]!.id;
@@ -147,6 +158,7 @@ describe('bad input', () => {
       entitlements: own.entitlement,
       licenses: own.license,
       machines: own.machine,
+      'test-clocks': own.testClock,
       users: own.user,
       keys: own.userKey,
       accounts: vendor.account.id,

@@ -97,7 +97,18 @@ const requests: Record<string, (vendor: Vendor) => Promise<Made>> = {
     path: '/machines',
     body: { licenseId: (await vendor.licenseUnder({ maxMachines: 2 })).id, fingerprint: unique('fingerprint') },
   }),
+  'POST /api/v1/test-clocks': ({ testApi }) =>
+    Promise.resolve({ path: '/test-clocks', body: { frozenAt: '2026-01-01T00:00:00Z' }, client: testApi }),
+  'POST /api/v1/test-clocks/{id}/advance': async (vendor) => ({
+    path: `/test-clocks/${await testClock(vendor)}/advance`,
+    body: { to: '2027-01-01T00:00:00Z' },
+    client: vendor.testApi,
+  }),
 };
+
+async function testClock({ testApi }: Vendor): Promise<string> {
+  return expectStatus(await testApi.post('/test-clocks', { frozenAt: '2026-01-01T00:00:00Z' }), 201).body.data.id;
+}
 
 async function move(vendor: Vendor, step: string, ...before: string[]): Promise<Made> {
   const { id } = await vendor.licenseUnder({ durationDays: 30, requireCheckIn: true, checkInIntervalDays: 7 });

@@ -438,6 +438,10 @@ async function answersOfEach(vendor: Vendor, operations: Operation[]): Promise<M
   await call(api, 'GET', `/users/${user.id}/keys?limit=1`);
   await call(api, 'DELETE', `/users/${user.id}/keys/${userKey.id}`);
   await call(vendor.app(license), 'GET', '/licenses/me');
+  const testClock = (await call(vendor.testApi, 'POST', '/test-clocks', { frozenAt: '2026-01-01T00:00:00Z', metadata })).body.data;
+  await call(vendor.testApi, 'POST', `/test-clocks/${testClock.id}/advance`, { to: '2027-01-01T00:00:00Z' });
+  for (const path of ['?limit=1', `/${testClock.id}`]) await call(vendor.testApi, 'GET', `/test-clocks${path}`);
+  await call(vendor.testApi, 'DELETE', `/test-clocks/${testClock.id}`);
   await call(api, 'POST', `/machines/${machine.id}/heartbeat`);
 
   const validation = { fingerprint: 'fingerprint-1', product: 'editor', nonce: 'x' };

@@ -62,6 +62,7 @@ const resourceOfCollection: Record<string, keyof World> = {
   entitlements: 'entitlement',
   licenses: 'license',
   machines: 'machine',
+  'test-clocks': 'testClock',
   users: 'user',
   keys: 'userKey',
   'audit-logs': 'auditEntry',
@@ -118,6 +119,8 @@ const validBodies: Record<string, (world: World) => object> = {
   'POST /api/v1/licenses/{id}/rotate-key': () => ({ overlapSeconds: 60 }),
   'POST /api/v1/machines': ({ license }) => ({ licenseId: license, fingerprint: unique('fingerprint') }),
   'PATCH /api/v1/machines/{id}': () => ({ name: 'touched' }),
+  'POST /api/v1/test-clocks': () => ({ frozenAt: '2026-01-01T00:00:00Z' }),
+  'POST /api/v1/test-clocks/{id}/advance': () => ({ to: `${String(Math.min(8999, 2050 + (advances += 1)))}-01-01T00:00:00Z` }),
   'POST /api/v1/users': () => ({ email: `${unique('user')}@example.com`, name: 'Ada', role: 'support' }),
   'PATCH /api/v1/users/{id}': () => ({ name: 'touched' }),
   'POST /api/v1/users/{id}/keys': () => ({ name: 'laptop' }),
@@ -136,6 +139,9 @@ const tenantless = [
   'POST /api/v1/api-keys/verify-leak',
   'POST /api/v1/licenses/validate-key',
 ];
+
+/** Clocks go forward only. */
+let advances = 0;
 
 const unique = (what: string): string => `${what}-${uuidv7()}`;
 const nameOf = ({ method, path }: Operation): string => `${method} ${path}`;
@@ -204,7 +210,7 @@ describe('tenancy', () => {
     const memberEmail = `${unique('member')}@example.com`;
     const user = await create('/users', { email: memberEmail, name: 'Ada', role: 'owner' });
     const userKey = await create(`/users/${user.id}/keys`, { name: 'laptop' });
-    // No route makes test clocks yet, and yet a license can name one.
+    // No route makes one in the live environment.
     const testClock = uuidv7();
     await database.query('INSERT INTO test_clock (id, environment_id, frozen_at, updated_at) VALUES ($1, $2, now(), now())', [
       testClock,
@@ -748,7 +754,7 @@ describe('tenancy', () => {
 
 /** Ids that nobody has. */
 function strangers(): Record<
-  'apiKey' | 'product' | 'policy' | 'entitlement' | 'license' | 'machine' | 'auditEntry' | 'user' | 'userKey',
+  'apiKey' | 'product' | 'policy' | 'entitlement' | 'license' | 'machine' | 'testClock' | 'auditEntry' | 'user' | 'userKey',
   string
 > {
   return {
@@ -758,6 +764,7 @@ function strangers(): Record<
     entitlement: uuidv7(),
     license: uuidv7(),
     machine: uuidv7(),
+    testClock: uuidv7(),
     user: uuidv7(),
     userKey: uuidv7(),
     auditEntry: uuidv7(),
@@ -805,6 +812,8 @@ const allowedAcrossTenants: Record<string, string> = {
   'core/idempotency.worker.ts: delete expired idempotency keys': 'of everyone, by nothing but their age',
   'demo.ts: see whether there is an account yet': 'a demo account is made only in an empty installation',
   'licenses/keys.query.ts: FIND_FORMER_KEY_IN_FORCE': 'a former key is unique in its account, which has two environments',
+  'licenses/expiry.worker.ts: find licenses whose expiry is to be announced':
+    'of all tenants, by their expiry alone; each is then announced within its own',
   'licenses/last-validated.worker.ts: keep lastValidatedAt of licenses': 'times of many licenses in one statement; can write nothing else',
   'licenses/validation.service.ts: FIND_VALIDATION_FACTS': 'validate-key: the key itself says whose license it is',
   'users/user-keys.service.ts: make a key of a user': 'whether the user works for other accounts too decides what the key opens',

@@ -212,6 +212,7 @@ const tags = {
   Entitlements: 'Features that policies and licenses grant.',
   Licenses: 'What a customer holds.',
   Machines: 'Where a license runs: one seat each.',
+  'Test clocks': 'Time that is turned by hand, for licenses of the test environment.',
   'Audit log': 'Who did what to which resource when, and who was refused.',
   Service: 'The server itself.',
 };

@@ -5,7 +5,7 @@ import type { Db, Tenant } from './database.js';
 /**
  * The flair `segment` (contract: auth.md, "API keys"; docs/decisions/0002-tenancy.md): such a key sees and changes only
  * what is of its segment, and may name products, policies and entitlements of others when it creates. Row-level security
- * hides others' licenses and machines from it; products, policies and entitlements are kept apart here.
+ * hides others' licenses, machines and test clocks from it; products, policies and entitlements are kept apart here.
  */
 
 /**
@@ -18,7 +18,7 @@ export function ofSegment(tenant: Tenant): { segmentId?: string } {
 
 /** A resource whose row is held, as the audit log names it. */
 export interface Held {
-  type: 'product' | 'policy' | 'entitlement' | 'license';
+  type: 'product' | 'policy' | 'entitlement' | 'license' | 'test_clock';
   id: string;
   segmentId: string | null;
 }
@@ -32,7 +32,7 @@ export async function hold(db: Db, tenant: Tenant, type: Held['type'], id: strin
   const mine = tenant.segmentId === null ? Prisma.empty : Prisma.sql`AND segment_id = ${tenant.segmentId}::uuid`;
   const [row] = await db.$queryRaw<{ segmentId: string | null }[]>`
     SELECT segment_id AS "segmentId" FROM ${Prisma.raw(type)} WHERE id = ${id}::uuid AND deleted_at IS NULL ${mine} FOR UPDATE`;
-  if (row === undefined) throw notFound(type, field);
+  if (row === undefined) throw notFound(type.replace('_', ' '), field);
   return { type, id, segmentId: row.segmentId };
 }
 

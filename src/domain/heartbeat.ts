@@ -15,7 +15,7 @@ export interface Pulse {
   lastHeartbeatAt: Date | null;
 }
 
-const MINUTE_MS = 60_000;
+export const MINUTE_MS = 60_000;
 
 /**
  * The instant at which the machine is dead unless it beats before; null while its clock has not started, or when

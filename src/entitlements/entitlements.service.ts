@@ -73,8 +73,15 @@ export class EntitlementsService {
       // First the policies and licenses that had it: the database keeps what they were, with it.
       const updatedAt = this.clock.now();
       await db.policy.updateMany({ where: { entitlements: { some: { entitlementId: id } } }, data: { updatedAt } });
-      await acrossSegments(db, tenant, 'the licenses that lose an entitlement', () =>
-        db.license.updateMany({ where: { entitlements: { some: { entitlementId: id } } }, data: { updatedAt } }),
+      await acrossSegments(
+        db,
+        tenant,
+        'the licenses that lose an entitlement',
+        () =>
+          // Each in its own time: also that of its test clock.
+          db.$executeRaw`
+          UPDATE license SET updated_at = COALESCE((SELECT frozen_at FROM test_clock WHERE test_clock.id = license.test_clock_id), ${updatedAt})
+           WHERE id IN (SELECT license_id FROM license_entitlement WHERE entitlement_id = ${id}::uuid)`,
       );
       await db.policyEntitlement.deleteMany({ where: { entitlementId: id } });
       await db.licenseEntitlement.deleteMany({ where: { entitlementId: id } });

@@ -93,6 +93,10 @@ export function planLicense(license: NewLicense, to: References, keys: KeyRing, 
     problems.push({ code: 'VALIDATION_ERROR', path: 'policyId', message: 'must be a policy of the product' });
   }
   if (clockId !== null && testClock === null) problems.push(unknown('test clock', 'testClockId'));
+  // Whoever turns the clock acts on the license: they must be of one segment.
+  if (testClock !== null && testClock.segmentId !== keys.tenant.segmentId) {
+    problems.push({ code: 'VALIDATION_ERROR', path: 'testClockId', message: "must be a clock of the license's segment" });
+  }
   for (const [index, { code }] of (license.entitlements ?? []).entries()) {
     if (!to.entitlements.has(code)) problems.push(unknown('entitlement', `entitlements[${String(index)}]`));
   }

@@ -6,6 +6,7 @@ import { ChangeService } from './change.service.js';
 import { CreationService } from './creation.service.js';
 import { ExportService } from './export.service.js';
 import { ImportService } from './import.service.js';
+import { ExpiryWorker } from './expiry.worker.js';
 import { LastValidatedWorker } from './last-validated.worker.js';
 import { LicensesController } from './licenses.controller.js';
 import { LicensesService } from './licenses.service.js';
@@ -26,6 +27,7 @@ import { ValidationService } from './validation.service.js';
     ExportService,
     ValidationService,
     LastValidatedWorker,
+    ExpiryWorker,
   ],
 })
 export class LicensesModule {}

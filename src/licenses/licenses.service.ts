@@ -7,7 +7,7 @@ import { Database, type Db, type Tenant } from '../core/database.js';
 import { MasterKey } from '../core/master-key.js';
 import { type Page, pageOf } from '../core/page.js';
 import { findSlice, loadSlice } from '../core/slice.js';
-import { notFound, taken } from '../domain/errors.js';
+import { invalid, notFound, taken } from '../domain/errors.js';
 import { explicitTerm } from '../domain/expiry.js';
 import { totalsOfNone } from '../domain/seats.js';
 import type { TestClock } from '../generated/prisma/client.js';
@@ -74,8 +74,8 @@ export class LicensesService {
 
   /** 409 for a revoked license. */
   update(caller: TenantPrincipal, id: string, body: UpdateLicenseBody): Promise<LicenseView> {
-    return this.changes.change(caller, id, 'changing it', async (db) => {
-      await findTestClock(db, body.testClockId);
+    return this.changes.change(caller, id, 'changing it', async (db, license) => {
+      if (body.testClockId !== license.testClockId) await findTestClock(db, body.testClockId, license.segmentId);
       return { columns: { ...toLicenseColumns(body), ...(body.expiresAt === undefined ? {} : explicitTerm(body.expiresAt)) } };
     });
   }
@@ -118,11 +118,16 @@ export class LicensesService {
   }
 }
 
-/** The clock that a license is to be attached to; null = none is named. */
-async function findTestClock(db: Db, id: string | null | undefined): Promise<TestClock | null> {
+/**
+ * The clock that a license is to be attached to; null = none is named. Held, so that it is neither turned nor deleted
+ * before the license is attached. Whoever turns it acts on the license: they must be of one segment.
+ */
+async function findTestClock(db: Db, id: string | null | undefined, segmentId: string | null): Promise<TestClock | null> {
   if (id === undefined || id === null) return null;
-  const clock = await db.testClock.findFirst({ where: { id, deletedAt: null } });
+  const rows = await db.$queryRaw<unknown[]>`SELECT 1 FROM test_clock WHERE id = ${id}::uuid AND deleted_at IS NULL FOR SHARE`;
+  const clock = rows.length === 0 ? null : await db.testClock.findUnique({ where: { id } });
   if (clock === null) throw notFound('test clock', 'testClockId');
+  if (clock.segmentId !== segmentId) throw invalid([{ path: 'testClockId', message: "must be a clock of the license's segment" }]);
   return clock;
 }
 

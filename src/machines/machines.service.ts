@@ -106,13 +106,13 @@ export class MachinesService {
     const { tenant } = caller;
     return this.database.within(tenant, async (db) => {
       const { license, machine } = await lockMachine(db, caller, id);
+      const now = this.clock.now(license.testClock);
       const columns = toMachineColumns(body);
       const without = totalsWith(totalsOf(license), machine, -1);
       const totals = totalsWith(without, { ...machine, ...sizeChangesOf(columns) }, 1);
       await requireRoom(db, license, license.policy, totals);
       await db.license.update({ where: { id: license.id }, data: { ...totals, updatedAt: license.updatedAt } });
-      const saved = await db.machine.update({ where: { id }, data: columns });
-      const now = this.clock.now(license.testClock);
+      const saved = await db.machine.update({ where: { id }, data: { ...columns, updatedAt: now } });
       const view = (row: Machine): MachineView => toMachineView(row, license.policy, tenant.environment, now);
       const after = view(saved);
       const resource = { type: 'machine', id, segmentId: machine.segmentId };
@@ -138,8 +138,7 @@ export class MachinesService {
   /** Acknowledged only once it is stored. 422 MACHINE_DEAD beyond resurrection, 403 for a license that is not usable. */
   heartbeat(caller: TenantPrincipal, id: string): Promise<MachineView> {
     return this.database.within(caller.tenant, async (db) => {
-      const machine = await db.machine.findFirst({ where: { id, deletedAt: null, ...ownedBy(caller) }, include: includePolicy });
-      if (machine === null) throw notFound('machine');
+      const machine = await findBeating(db, caller, id);
       const { license } = machine;
       const now = this.clock.now(license.testClock);
       requireUsable(license, license.policy, now);
@@ -183,6 +182,17 @@ async function lockMachine(db: Db, caller: TenantPrincipal, id: string) {
   const machine = await db.machine.findFirst({ where: { id, deletedAt: null } });
   if (machine === null) throw notFound('machine');
   return { license, machine };
+}
+
+/** The machine as it is when it beats: on a test clock that is being advanced, as it is after that. */
+async function findBeating(db: Db, caller: TenantPrincipal, id: string) {
+  const find = () => db.machine.findFirst({ where: { id, deletedAt: null, ...ownedBy(caller) }, include: includePolicy });
+  const found = await find();
+  const clockId = found?.license.testClockId ?? null;
+  if (clockId !== null) await db.$queryRaw`SELECT 1 FROM test_clock WHERE id = ${clockId}::uuid FOR SHARE`;
+  const machine = clockId === null ? found : await find();
+  if (machine === null) throw notFound('machine');
+  return machine;
 }
 
 type Size = Pick<Machine, 'cores' | 'memoryMb' | 'diskMb'>;

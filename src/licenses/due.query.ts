@@ -1,0 +1,85 @@
+import { type Change, recordChanges } from '../core/audit.js';
+import type { Db } from '../core/database.js';
+import type { EnvironmentName } from '../domain/api-key.js';
+import { due, type Happening, type Span } from '../domain/due.js';
+import { licenseStatus } from '../domain/license-state.js';
+import { totalsWith } from '../domain/seats.js';
+import type { Machine } from '../generated/prisma/client.js';
+import { toMachineView } from '../machines/machines.dto.js';
+import { totalsOf } from '../machines/machines.query.js';
+import { type LicenseRow, toLicenseEntry } from './licenses.dto.js';
+
+/** How many are written at once. */
+const RECORDED_AT_ONCE = 500;
+
+/** Something that fell due for a license, and how the records tell it. */
+export interface Due {
+  licenseId: string;
+  happening: Happening;
+  change: Change;
+}
+
+/** What a license is when things fall due: its row, and those of its machines where they are looked at. */
+export interface DueFor {
+  license: LicenseRow;
+  machines: Machine[];
+  environment: EnvironmentName;
+}
+
+/** All that falls due for a license, in order, each told as the license and its machines are at that instant. */
+export function dueFor({ license, machines, environment }: DueFor, span: Span, noticeDays: number): Due[] {
+  const pulses = machines.map((machine) => ({ ...machine, activatedAt: machine.createdAt }));
+  const byId = new Map(machines.map((machine) => [machine.id, machine]));
+  let totals = totalsOf(license);
+  return due(license, pulses, license.policy, span, noticeDays).map((happening) => {
+    const machine = 'machineId' in happening ? byId.get(happening.machineId) : undefined;
+    if (machine === undefined) {
+      const { machineCount } = totals;
+      return { licenseId: license.id, happening, change: licenseChange({ ...license, machineCount }, happening, environment) };
+    }
+    if (happening.type === 'machine.deactivated') totals = totalsWith(totals, machine, -1);
+    return { licenseId: license.id, happening, change: machineChange(license, machine, happening, environment) };
+  });
+}
+
+function licenseChange(license: LicenseRow, { type, at }: Happening, environment: EnvironmentName): Change {
+  const after = toLicenseEntry(license, environment, at);
+  const about = { action: type, resource: resourceOf('license', license), occurredAt: occurredAt(license, at), after };
+  if (type === 'license.expiring' || license.expiresAt === null) return about;
+  const justBefore = new Date(license.expiresAt.getTime() - 1);
+  return { ...about, before: { ...after, status: licenseStatus(license, license.policy, justBefore) } };
+}
+
+function machineChange(license: LicenseRow, machine: Machine, { type, at }: Happening, environment: EnvironmentName): Change {
+  const view = toMachineView(machine, license.policy, environment, at);
+  const about = { action: type, resource: resourceOf('machine', machine), licenseId: license.id, occurredAt: occurredAt(license, at) };
+  return type === 'machine.dead' ? { ...about, before: { ...view, status: 'active' }, after: view } : { ...about, before: view };
+}
+
+function resourceOf(type: string, { id, segmentId }: { id: string; segmentId: string | null }): Change['resource'] {
+  return { type, id, segmentId };
+}
+
+/** In real time what happens is told when it is written. */
+function occurredAt({ testClock }: LicenseRow, at: Date): Date | undefined {
+  return testClock === null ? undefined : at;
+}
+
+/**
+ * Mark what is announced and record it, in the order given. The caller holds the licenses, and their machines. Only the
+ * removal of machines is left to it.
+ */
+export async function announce(db: Db, all: readonly Due[]): Promise<void> {
+  const licenses = (type: Happening['type']): string[] =>
+    all.filter(({ happening }) => happening.type === type).map(({ licenseId }) => licenseId);
+  const dead = all.flatMap(({ happening }) => (happening.type === 'machine.dead' ? [happening.machineId] : []));
+  await db.$executeRaw`UPDATE license SET expiring_announced_for = expires_at WHERE id = ANY(${licenses('license.expiring')}::uuid[])`;
+  await db.$executeRaw`UPDATE license SET expired_announced_for = expires_at WHERE id = ANY(${licenses('license.expired')}::uuid[])`;
+  await db.$executeRaw`UPDATE machine SET dead_announced_for = COALESCE(last_heartbeat_at, created_at) WHERE id = ANY(${dead}::uuid[])`;
+  for (let from = 0; from < all.length; from += RECORDED_AT_ONCE) {
+    await recordChanges(
+      db,
+      all.slice(from, from + RECORDED_AT_ONCE).map(({ change }) => change),
+    );
+  }
+}
