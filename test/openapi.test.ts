@@ -413,6 +413,8 @@ async function answersOfEach(vendor: Vendor, operations: Operation[]): Promise<M
   const machine = (await call(vendor.app(license), 'POST', '/machines', activation)).body.data;
   await call(vendor.app(license), 'POST', '/machines', activation);
   await call(api, 'POST', '/machines', { licenseId: license.id, fingerprint: 'fingerprint-2' });
+  await call(api, 'POST', `/policies/${policy.id}/preview`, { requireCheckIn: false });
+  await call(api, 'POST', `/policies/${policy.id}/preview`, { requiredScopes: [] });
   const apiKey = await create('/api-keys', {
     name: 'x[bulk]',
     scopes: ['licenses:read'],

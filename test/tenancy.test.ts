@@ -105,6 +105,7 @@ const validBodies: Record<string, (world: World) => object> = {
   'PATCH /api/v1/products/{id}': () => ({ name: 'touched' }),
   'POST /api/v1/policies': ({ product }) => ({ productId: product, name: 'Pro' }),
   'PATCH /api/v1/policies/{id}': () => ({ name: 'touched', maxMachines: 7 }),
+  'POST /api/v1/policies/{id}/preview': () => ({ maxMachines: 1 }),
   'POST /api/v1/policies/{id}/entitlements': ({ code }) => ({ codes: [code] }),
   'POST /api/v1/entitlements': () => ({ code: unique('e'), name: 'Export' }),
   'PATCH /api/v1/entitlements/{id}': () => ({ name: 'touched' }),
