@@ -10,6 +10,7 @@ import {
   leasingStrategies,
   overageStrategies,
   type PolicyRequest,
+  type RequirableScope,
 } from '../src/domain/policy.js';
 import { validationMessages } from '../src/domain/validation.js';
 import { withKey } from './support/client.js';
@@ -234,9 +235,9 @@ const ruleValues = {
   requireCheckIn: seldom,
   checkInIntervalDays: fc.integer({ min: 1, max: 3 }),
   requiredScopes: fc.oneof(
-    { weight: 14, arbitrary: fc.constant([]) },
-    { weight: 2, arbitrary: fc.constant(['fingerprint' as const]) },
-    { weight: 1, arbitrary: fc.constantFrom(['version' as const], ['user' as const, 'product' as const], ['policy' as const]) },
+    { weight: 14, arbitrary: fc.constant<RequirableScope[]>([]) },
+    { weight: 2, arbitrary: fc.constant<RequirableScope[]>(['fingerprint']) },
+    { weight: 1, arbitrary: fc.constantFrom<RequirableScope[]>(['version'], ['user', 'product'], ['policy']) },
   ),
   // What changes no verdict on what is there.
   durationDays: maybe(few),
@@ -296,7 +297,7 @@ describe('a preview', () => {
   const expired = { ...ordinary, expiresHour: -DAY_HOURS };
   const onThree = { ...ordinary, machines: [machine, machine, machine] };
   const free = { requireFingerprint: false };
-  it.each<{ rules: object; state: LicenseState; change: object; codes: [from: string, to: string] | null }>([
+  it.each<{ rules: PolicyRequest; state: LicenseState; change: object; codes: [from: string, to: string] | null }>([
     { rules: free, state: expired, change: { expirationStrategy: 'REVOKE' }, codes: ['EXPIRED', 'REVOKED'] },
     { rules: free, state: expired, change: { gracePeriodDays: 2 }, codes: ['EXPIRED', 'IN_GRACE_PERIOD'] },
     // By its clock exactly a day ago: at the end of its grace it is over.
