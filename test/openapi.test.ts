@@ -451,6 +451,9 @@ async function answersOfEach(vendor: Vendor, operations: Operation[]): Promise<M
   for (const action of ['check-in', 'renew', 'suspend', 'reinstate', 'ban', 'unban'])
     await call(api, 'POST', `/licenses/${license.id}/${action}`);
 
+  await call(api, 'GET', `/licenses/${license.id}/history`);
+  await call(api, 'GET', `/licenses/${license.id}?at=${new Date().toISOString()}`);
+
   // Somebody is refused, and is in the log for it.
   expectStatus(await vendor.app(license).get('/products'), 403);
   for (const by of ['ip', 'code', 'keyPrefix']) await call(api, 'GET', `/audit-logs/auth-failures?groupBy=${by}`);
