@@ -307,6 +307,7 @@ const cases: Case[] = [
 
 /** Routes that change nothing that anyone answers for. */
 const unrecorded = [
+  'POST /policies/{id}/preview',
   'POST /licenses/validate-key',
   'POST /licenses/{id}/validate',
   'POST /licenses/{id}/explain',
@@ -334,6 +335,7 @@ const idle: { what: string; status: number; act: (scene: Scene) => Promise<Reply
   { what: 'an explanation', status: 200, act: ({ api, license }) => api.post(`/licenses/${license.id}/explain`, { increment: 1 }) },
   { what: 'the same name again', status: 200, act: ({ api, product }) => api.patch(`/products/${product.id}`, { name: product.name }) },
   { what: 'the same rules again', status: 200, act: ({ api, policy }) => api.patch(`/policies/${policy.id}`, { maxMachines: 2 }) },
+  { what: 'a preview', status: 200, act: ({ api, policy }) => api.post(`/policies/${policy.id}/preview`, { maxMachines: 1 }) },
   { what: 'attached already', status: 200, act: ({ api, policy }) => api.post(`/policies/${policy.id}/entitlements`, { codes: ['held'] }) },
   { what: 'attached with the same terms', status: 200, act: ({ api, license }) => api.post(`/licenses/${license.id}/entitlements`, { codes: ['held'] }) },
 ]; // prettier-ignore

@@ -57,6 +57,10 @@ const requests: Record<string, (vendor: Vendor) => Promise<Made>> = {
   'POST /api/v1/api-keys': () => Promise.resolve({ path: '/api-keys', body: { name: 'one', environment: 'test' } }),
   'POST /api/v1/products': () => Promise.resolve({ path: '/products', body: { name: 'Editor', code: unique('p') } }),
   'POST /api/v1/policies': async (vendor) => ({ path: '/policies', body: { productId: (await vendor.product()).id, name: 'Pro' } }),
+  'POST /api/v1/policies/{id}/preview': async (vendor) => ({
+    path: `/policies/${(await vendor.policy()).id}/preview`,
+    body: { maxMachines: 2 },
+  }),
   'POST /api/v1/policies/{id}/entitlements': async (vendor) => ({
     path: `/policies/${(await vendor.policy()).id}/entitlements`,
     body: { codes: [(await vendor.entitlement(unique('e'))).code] },

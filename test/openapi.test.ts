@@ -415,6 +415,8 @@ async function answersOfEach(vendor: Vendor, operations: Operation[]): Promise<M
   const machine = (await call(vendor.app(license), 'POST', '/machines', activation)).body.data;
   await call(vendor.app(license), 'POST', '/machines', activation);
   await call(api, 'POST', '/machines', { licenseId: license.id, fingerprint: 'fingerprint-2' });
+  await call(api, 'POST', `/policies/${policy.id}/preview`, { requireCheckIn: false });
+  await call(api, 'POST', `/policies/${policy.id}/preview`, { requiredScopes: [] });
   const apiKey = await create('/api-keys', {
     name: 'x[bulk]',
     scopes: ['licenses:read'],
@@ -455,6 +457,9 @@ async function answersOfEach(vendor: Vendor, operations: Operation[]): Promise<M
   for (const action of ['validate', 'explain']) await call(api, 'POST', `/licenses/${license.id}/${action}`, validation);
   for (const action of ['check-in', 'renew', 'suspend', 'reinstate', 'ban', 'unban'])
     await call(api, 'POST', `/licenses/${license.id}/${action}`);
+
+  await call(api, 'GET', `/licenses/${license.id}/history`);
+  await call(api, 'GET', `/licenses/${license.id}?at=${new Date().toISOString()}`);
 
   // Somebody is refused, and is in the log for it.
   expectStatus(await vendor.app(license).get('/products'), 403);

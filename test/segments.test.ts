@@ -35,6 +35,7 @@ const collections = ['products', 'policies', 'entitlements', 'licenses', 'machin
 const bodies: Record<string, (world: World) => object> = {
   'PATCH /products/{id}': () => ({ name: 'touched' }),
   'PATCH /policies/{id}': () => ({ name: 'touched' }),
+  'POST /policies/{id}/preview': () => ({ maxMachines: 1 }),
   'POST /policies/{id}/entitlements': ({ code }) => ({ codes: [code] }),
   'PATCH /entitlements/{id}': () => ({ name: 'touched' }),
   'PATCH /licenses/{id}': () => ({ name: 'touched' }),

@@ -52,6 +52,8 @@ interface World {
   userEmail: string;
   memberEmail: string;
   auditEntry: string;
+  /** That the license was created. */
+  event: string;
 }
 
 /** Which resource an id names, by the collection that it stands behind. */
@@ -67,6 +69,9 @@ const resourceOfCollection: Record<string, keyof World> = {
   keys: 'userKey',
   'audit-logs': 'auditEntry',
 };
+
+/** What lists of other names than a collection's have. */
+const resourceOfList: Record<string, keyof World> = { history: 'event' };
 
 /** What belongs to an account, and so to both of its environments; no other account has any part in it. */
 const sharedByEnvironments: (keyof World)[] = ['user', 'userKey', 'memberEmail'];
@@ -106,6 +111,7 @@ const validBodies: Record<string, (world: World) => object> = {
   'PATCH /api/v1/products/{id}': () => ({ name: 'touched' }),
   'POST /api/v1/policies': ({ product }) => ({ productId: product, name: 'Pro' }),
   'PATCH /api/v1/policies/{id}': () => ({ name: 'touched', maxMachines: 7 }),
+  'POST /api/v1/policies/{id}/preview': () => ({ maxMachines: 1 }),
   'POST /api/v1/policies/{id}/entitlements': ({ code }) => ({ codes: [code] }),
   'POST /api/v1/entitlements': () => ({ code: unique('e'), name: 'Export' }),
   'PATCH /api/v1/entitlements/{id}': () => ({ name: 'touched' }),
@@ -221,8 +227,10 @@ describe('tenancy', () => {
       `INSERT INTO audit_entry (id, environment_id, action, actor_type, resource_type, resource_id) VALUES ($1, $2, 'test.noted', 'system', 'license', $3)`,
       [auditEntry, environmentId, license.id],
     );
+    const { rows: events } = await database.query<{ id: string }>('SELECT id FROM event WHERE resource_id = $1', [license.id]);
     return {
       auditEntry,
+      event: events[0]!.id,
       apiKey: apiKey.id,
       product: product.id,
       policy: policy.id,
@@ -384,7 +392,8 @@ describe('tenancy', () => {
     const lists = operations.filter(isTenantsList);
     expect(lists.length).toBeGreaterThanOrEqual(6);
     for (const operation of lists) {
-      const resource = resourceOf(operation.path.split('/').at(-1)!);
+      const name = operation.path.split('/').at(-1)!;
+      const resource = resourceOfList[name] ?? resourceOf(name);
       const foreignIds = new Set(foreignTo(resource).flatMap(({ world }) => Object.values(world)));
       const seen = await everyPage(a.api, pathTo(operation, own));
       const ids = seen.map((row) => row.id);

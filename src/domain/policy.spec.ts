@@ -1,10 +1,24 @@
 import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
 import {
   changedPolicy,
+  expirationBases,
+  expirationStrategies,
+  fingerprintMatchings,
+  fingerprintUniquenesses,
+  heartbeatBases,
+  heartbeatCullStrategies,
+  leasingStrategies,
+  overageStrategies,
+  policyAuthentications,
   policyFromTemplate,
   policyIssues,
   policyRuleNames,
+  policyTemplateNames,
+  renewalBases,
+  requirableScopes,
   rulesOf,
+  transferStrategies,
   type PolicyRequest,
   type PolicyRules,
 } from './policy.js';
@@ -145,9 +159,100 @@ describe('the rules taken together', () => {
   it('are judged after the change: half of a conflict may be there already, and no limit needs the flag only where it is set', () => {
     const months = policyFromTemplate({ durationCalendarMonths: 1 });
     const toDays: PolicyRequest = { durationDays: 30 };
-    expect(policyIssues(toDays, changedPolicy(months, toDays)).map(({ path }) => path)).toEqual(['durationCalendarMonths']);
+    expect(policyIssues(toDays, changedPolicy(months, toDays)).map(({ path }) => path)).toEqual(['durationDays']);
     const unlimited = policyFromTemplate({ template: 'saas' });
     const unrelated: PolicyRequest = { maxUses: 5 };
     expect(policyIssues(unrelated, changedPolicy(unlimited, unrelated))).toEqual([]);
+  });
+
+  it.each<{ before: PolicyRequest; change: PolicyRequest; path: string }>([
+    { before: { durationDays: 30 }, change: { durationCalendarMonths: 1 }, path: 'durationCalendarMonths' },
+    { before: { durationCalendarMonths: 1 }, change: { durationDays: 30 }, path: 'durationDays' },
+    { before: { gracePeriodDays: 7 }, change: { expirationStrategy: 'REVOKE' }, path: 'expirationStrategy' },
+    { before: { expirationStrategy: 'REVOKE' }, change: { gracePeriodDays: 7 }, path: 'gracePeriodDays' },
+    { before: {}, change: { requireCheckIn: true }, path: 'checkInIntervalDays' },
+    { before: { requireCheckIn: true, checkInIntervalDays: 7 }, change: { checkInIntervalDays: null }, path: 'checkInIntervalDays' },
+    { before: {}, change: { heartbeatResurrectionMinutes: null }, path: 'heartbeatResurrectionMinutes' },
+    {
+      before: { heartbeatResurrectionMinutes: null, heartbeatCullStrategy: 'KEEP_DEAD' },
+      change: { heartbeatCullStrategy: 'DEACTIVATE_DEAD' },
+      path: 'heartbeatCullStrategy',
+    },
+    { before: {}, change: { maxMachines: null }, path: 'maxMachines' },
+    { before: { template: 'saas' }, change: { maxMachines: null }, path: 'maxMachines' },
+  ])('refuse $change after $before at $path', ({ before, change, path }) => {
+    expect(policyIssues(change, changedPolicy(policyFromTemplate(before), change)).map((issue) => issue.path)).toEqual([path]);
+  });
+
+  const days = fc.integer({ min: 1, max: 36_500 });
+  const limit = fc.option(fc.integer({ min: 1, max: 2_147_483_647 }), { nil: null });
+  const oneOf = <T>(values: readonly T[]): fc.Arbitrary<T> => fc.constantFrom(...values);
+  /** Any values that the fields take, any of them absent. */
+  const someRules: fc.Arbitrary<PolicyRequest> = fc.record(
+    {
+      durationDays: fc.option(days, { nil: null }),
+      durationCalendarMonths: fc.option(fc.integer({ min: 1, max: 1200 }), { nil: null }),
+      expirationStrategy: oneOf(expirationStrategies),
+      expirationBasis: oneOf(expirationBases),
+      renewalBasis: oneOf(renewalBases),
+      transferStrategy: oneOf(transferStrategies),
+      gracePeriodDays: fc.oneof(fc.constant(0), days),
+      isTrial: fc.boolean(),
+      trialDurationDays: fc.option(days, { nil: null }),
+      maxMachines: limit,
+      allowUnlimitedActivations: fc.boolean(),
+      maxUses: fc.option(fc.nat(), { nil: null }),
+      maxCores: limit,
+      maxMemoryMb: limit,
+      maxDiskMb: limit,
+      maxProcesses: limit,
+      overageStrategy: oneOf(overageStrategies),
+      floating: fc.boolean(),
+      leasingStrategy: oneOf(leasingStrategies),
+      requireFingerprint: fc.boolean(),
+      fingerprintUniqueness: oneOf(fingerprintUniquenesses),
+      fingerprintMatching: oneOf(fingerprintMatchings),
+      requireHeartbeat: fc.boolean(),
+      heartbeatIntervalMinutes: fc.integer({ min: 1, max: 527_040 }),
+      heartbeatBasis: oneOf(heartbeatBases),
+      heartbeatCullStrategy: oneOf(heartbeatCullStrategies),
+      heartbeatResurrectionMinutes: fc.option(fc.integer({ min: 0, max: 527_040 }), { nil: null }),
+      requireCheckIn: fc.boolean(),
+      checkInIntervalDays: fc.option(days, { nil: null }),
+      allowMachineTransfer: fc.boolean(),
+      offlineAllowed: fc.boolean(),
+      offlineMaxDays: days,
+      requiredScopes: fc.subarray([...requirableScopes]),
+      authentication: oneOf(policyAuthentications),
+    },
+    { requiredKeys: [] },
+  );
+  /** What an issue is about, by its path and message. */
+  const naming =
+    (request: PolicyRequest) =>
+    ({ path, message }: { path: string; message: string }): boolean =>
+      Object.keys(request).some((field) => field === path || message.includes(field));
+
+  it('hold with every template and any fields beside it, or name a field that was sent', () => {
+    const request = fc.record({ template: oneOf(policyTemplateNames) }).chain((from) => someRules.map((rules) => ({ ...from, ...rules })));
+    fc.assert(
+      fc.property(request, (sent) => {
+        const issues = policyIssues(sent, policyFromTemplate(sent));
+        expect(issues.filter((issue) => !naming(sent)(issue))).toEqual([]);
+        expect(new Set(issues.map(({ path }) => path)).size).toBe(issues.length);
+      }),
+    );
+  });
+
+  it('hold after any change to sound rules, or name a field that was sent; what is sound stays so without a change', () => {
+    fc.assert(
+      fc.property(oneOf(policyTemplateNames), someRules, someRules, (template, first, change) => {
+        const creation = { template, ...first };
+        const sound = policyFromTemplate(creation);
+        fc.pre(policyIssues(creation, sound).length === 0);
+        expect(policyIssues({}, sound)).toEqual([]);
+        expect(policyIssues(change, changedPolicy(sound, change)).filter((issue) => !naming(change)(issue))).toEqual([]);
+      }),
+    );
   });
 });

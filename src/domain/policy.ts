@@ -154,26 +154,31 @@ export function policyIssues(request: PolicyRequest, rules: PolicyRules): Issue[
   const refuse = (when: boolean, path: keyof PolicyRules, message: string): void => {
     if (when) issues.push({ path, message });
   };
+  /** Of two that contradict each other the first is named, unless only the second was sent. */
+  const refuseTogether = (when: boolean, [first, second]: [keyof PolicyRules, keyof PolicyRules], message: string): void => {
+    refuse(when, request[first] === undefined && request[second] !== undefined ? second : first, message);
+  };
   refuse(
     request.maxMachines === null && request.allowUnlimitedActivations !== true,
     'maxMachines',
     'null means no limit, and needs allowUnlimitedActivations: true in the same request',
   );
-  refuse(
+  refuseTogether(
     rules.durationDays !== null && rules.durationCalendarMonths !== null,
-    'durationCalendarMonths',
-    'cannot be combined with durationDays',
+    ['durationCalendarMonths', 'durationDays'],
+    'durationDays and durationCalendarMonths cannot be combined: set the other to null',
   );
-  refuse(
+  refuseTogether(
     rules.gracePeriodDays > 0 && rules.expirationStrategy === 'REVOKE',
-    'gracePeriodDays',
-    'cannot be combined with expirationStrategy REVOKE',
+    ['gracePeriodDays', 'expirationStrategy'],
+    'gracePeriodDays cannot be combined with expirationStrategy REVOKE',
   );
+  // Named even when it was not sent: it is what is missing.
   refuse(rules.requireCheckIn && rules.checkInIntervalDays === null, 'checkInIntervalDays', 'is required with requireCheckIn');
-  refuse(
+  refuseTogether(
     rules.heartbeatResurrectionMinutes === null && rules.heartbeatCullStrategy !== 'KEEP_DEAD',
-    'heartbeatResurrectionMinutes',
-    'null (always) needs heartbeatCullStrategy KEEP_DEAD',
+    ['heartbeatResurrectionMinutes', 'heartbeatCullStrategy'],
+    'heartbeatResurrectionMinutes null (always) needs heartbeatCullStrategy KEEP_DEAD',
   );
   return issues;
 }

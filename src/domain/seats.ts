@@ -2,7 +2,8 @@ import type { OverageStrategy } from './policy.js';
 
 /** How much of something a license may use: machines, cores, memory, disk (contract: resources.md, `overageStrategy`). */
 
-const factors: Record<OverageStrategy, number> = {
+/** By what a limit may be multiplied. */
+export const overageFactors: Record<OverageStrategy, number> = {
   NO_OVERAGE: 1,
   ALLOW_1_25X: 1.25,
   ALLOW_1_5X: 1.5,
@@ -20,7 +21,7 @@ export interface Limit {
 /** The license's own value wins over its policy's. */
 export function limitOf(override: number | null, policyMax: number | null, overage: OverageStrategy): Limit {
   const max = override ?? policyMax;
-  const effective = max === null ? Infinity : Math.floor(max * factors[overage]);
+  const effective = max === null ? Infinity : Math.floor(max * overageFactors[overage]);
   return { max, effective: Number.isFinite(effective) ? effective : null };
 }
 

@@ -52,14 +52,6 @@ export class LicensesController {
     return this.licenses.get(caller, caller.licenseId);
   }
 
-  @Get(':id')
-  @Requires('licenses:read')
-  @AnswersOne(LicenseView)
-  @ApiOperation({ summary: 'Get a license' })
-  get(@Caller() caller: VendorPrincipal, @PathId() id: string) {
-    return this.licenses.get(caller, id);
-  }
-
   @Patch(':id')
   @Requires('licenses:write')
   @AnswersOne(LicenseView)

@@ -7,6 +7,8 @@ import { CreationService } from './creation.service.js';
 import { ExportService } from './export.service.js';
 import { ImportService } from './import.service.js';
 import { ExpiryWorker } from './expiry.worker.js';
+import { HistoryController } from './history.controller.js';
+import { HistoryService } from './history.service.js';
 import { LastValidatedWorker } from './last-validated.worker.js';
 import { LicensesController } from './licenses.controller.js';
 import { LicensesService } from './licenses.service.js';
@@ -16,7 +18,7 @@ import { ValidationService } from './validation.service.js';
 
 @Module({
   // In order: a path of its own comes before `:id`.
-  controllers: [ValidationController, BulkController, ActionsController, LicensesController],
+  controllers: [ValidationController, BulkController, ActionsController, LicensesController, HistoryController],
   providers: [
     LicensesService,
     ActionsService,
@@ -28,6 +30,7 @@ import { ValidationService } from './validation.service.js';
     ValidationService,
     LastValidatedWorker,
     ExpiryWorker,
+    HistoryService,
   ],
 })
 export class LicensesModule {}

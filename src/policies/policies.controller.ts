@@ -5,8 +5,9 @@ import { type VendorPrincipal, Caller } from '../auth/principal.js';
 import { PathId } from '../core/identifier.js';
 import { AnswersCreated, AnswersNothing, AnswersOne, AnswersPage, Fails } from '../core/openapi.js';
 import { AttachEntitlementsBody } from '../entitlements/entitlements.dto.js';
-import { CreatePolicyBody, PoliciesQuery, PolicyView, UpdatePolicyBody } from './policies.dto.js';
+import { CreatePolicyBody, PoliciesQuery, PolicyView, PreviewPolicyBody, UpdatePolicyBody } from './policies.dto.js';
 import { PoliciesService } from './policies.service.js';
+import { PolicyPreviewView } from './preview.dto.js';
 
 @ApiTags('Policies')
 @Controller('api/v1/policies')
@@ -47,6 +48,18 @@ export class PoliciesController {
   @ApiOperation({ summary: 'Change a policy', description: 'Its licenses follow at once. Expiries that were already set stay.' })
   update(@Caller() { tenant }: VendorPrincipal, @PathId() id: string, @Body() body: UpdatePolicyBody) {
     return this.policies.update(tenant, id, body);
+  }
+
+  @Post(':id/preview')
+  @Requires('policies:read', 'licenses:read')
+  @AnswersOne(PolicyPreviewView, 'What would change.')
+  @ApiOperation({
+    summary: 'Preview a change of a policy',
+    description:
+      'How many licenses would answer another code to a validation that sends nothing but all their active fingerprints. Takes the rules of `PATCH`, refuses what it would refuse, and changes nothing. An expiry that was set stays: other durations change no code.',
+  })
+  preview(@Caller() { tenant }: VendorPrincipal, @PathId() id: string, @Body() body: PreviewPolicyBody) {
+    return this.policies.preview(tenant, id, body);
   }
 
   @Delete(':id')

@@ -249,7 +249,8 @@ export class PolicyFields {
   authentication?: policy.PolicyAuthentication;
 }
 
-class PolicyOptions extends PolicyFields {
+/** A partial policy: what it would do to validation is asked before it is done. */
+export class PreviewPolicyBody extends PolicyFields {
   @Flag({
     help: 'Must be true in the same request that sets `maxMachines` to null. Not stored.',
     optional: true,
@@ -257,7 +258,9 @@ class PolicyOptions extends PolicyFields {
     example: false,
   })
   allowUnlimitedActivations?: boolean;
+}
 
+class PolicyOptions extends PreviewPolicyBody {
   @MetadataField({ optional: true, default: {} })
   metadata?: Metadata;
 }

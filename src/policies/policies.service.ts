@@ -15,10 +15,13 @@ import {
   type PoliciesQuery,
   type PolicyRow,
   type PolicyView,
+  type PreviewPolicyBody,
   toPolicyRules,
   toPolicyView,
   type UpdatePolicyBody,
 } from './policies.dto.js';
+import { type PolicyPreviewView, toPolicyPreviewView } from './preview.dto.js';
+import { verdictChanges } from './preview.query.js';
 
 @Injectable()
 export class PoliciesService {
@@ -70,6 +73,15 @@ export class PoliciesService {
       const after = toPolicyView(row, tenant.environment);
       await recordChange(db, { action: 'policy.updated', resource, before: toPolicyView(current, tenant.environment), after });
       return after;
+    });
+  }
+
+  /** What `update` would do to the verdicts on licenses: nothing is changed or recorded. 400 for what it would refuse. */
+  preview(tenant: Tenant, id: string, body: PreviewPolicyBody): Promise<PolicyPreviewView> {
+    return this.database.within(tenant, async (db) => {
+      const current = toPolicyRules(await load(db, tenant, id));
+      const proposed = sound(body, changedPolicy(current, body));
+      return toPolicyPreviewView(await verdictChanges(db, tenant, id, { current, proposed, now: this.clock.now() }));
     });
   }
 
