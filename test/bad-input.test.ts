@@ -53,7 +53,17 @@ describe('bad input', () => {
   let schemas: Record<string, Schema>;
   let targets: Target[];
   let own: Record<
-    'product' | 'otherPolicy' | 'policy' | 'entitlement' | 'license' | 'machine' | 'apiKey' | 'auditEntry' | 'testClock' | 'user' | 'userKey',
+    | 'product'
+    | 'otherPolicy'
+    | 'policy'
+    | 'entitlement'
+    | 'license'
+    | 'machine'
+    | 'apiKey'
+    | 'auditEntry'
+    | 'testClock'
+    | 'user'
+    | 'userKey',
     string
   >;
   let ownUserKey: string;
