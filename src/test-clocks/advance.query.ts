@@ -53,30 +53,12 @@ export function turn(db: Db, clockId: string, frozenAt: Date): Promise<TestClock
   return db.testClock.update({ where: { id: clockId }, data: { frozenAt } });
 }
 
-/**
- * Deactivate the machines that are due to be, and free what they used; each at its instant, to which the clock is turned
- * for it: the database keeps what the license was until then.
- */
+/** Deactivate the machines that are due to be, and free what they used, each at its instant. */
 export async function removeDead(db: Db, clockId: string, all: readonly Due[]): Promise<void> {
   const removals = all.flatMap(({ happening }) => (happening.type === 'machine.deactivated' ? [happening] : []));
-  for (const [instantMs, removed] of Map.groupBy(removals, ({ at }) => at.getTime())) {
-    const at = new Date(instantMs);
-    await turn(db, clockId, at);
-    await db.$executeRaw`
-      WITH removed AS (
-        UPDATE machine SET deleted_at = ${at} WHERE id = ANY(${removed.map(({ machineId }) => machineId)}::uuid[])
-        RETURNING license_id, cores, memory_mb, disk_mb
-      ), freed AS (
-        SELECT license_id, count(*) AS machines, COALESCE(sum(cores), 0) AS cores, COALESCE(sum(memory_mb), 0) AS memory_mb,
-               COALESCE(sum(disk_mb), 0) AS disk_mb
-          FROM removed GROUP BY license_id
-      )
-      UPDATE license
-         SET machine_count = machine_count - freed.machines, cores_total = cores_total - freed.cores,
-             memory_mb_total = memory_mb_total - freed.memory_mb, disk_mb_total = disk_mb_total - freed.disk_mb
-        FROM freed
-       WHERE license.id = freed.license_id`;
-  }
+  const ids = removals.map(({ machineId }) => machineId);
+  const instants = removals.map(({ at }) => at);
+  await db.$executeRaw`SELECT remove_dead_machines(${clockId}::uuid, ${ids}::uuid[], ${instants}::timestamptz[])`;
 }
 
 function instantOf({ happening }: Due): number {

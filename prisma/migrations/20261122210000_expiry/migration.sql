@@ -14,3 +14,28 @@ GRANT SELECT (
   "expired_announced_for", "deleted_at"
 ) ON "license" TO latchkey_system;
 GRANT SELECT ("id", "expiration_strategy", "grace_period_days") ON "policy" TO latchkey_system;
+
+-- Deactivates machines of the licenses of a clock and frees what they used, each at its instant, to which the clock is
+-- turned for it: so the license's history has until when it was what it was. The caller holds all of them.
+CREATE FUNCTION "remove_dead_machines"(clock uuid, machine_ids uuid[], instants timestamptz[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  instant timestamptz;
+  ids uuid[];
+BEGIN
+  FOR instant, ids IN SELECT dead.at, array_agg(dead.id) FROM unnest(machine_ids, instants) AS dead (id, at) GROUP BY dead.at ORDER BY dead.at LOOP
+    UPDATE test_clock SET frozen_at = instant WHERE id = clock;
+    WITH removed AS (
+      UPDATE machine SET deleted_at = instant WHERE id = ANY(ids) RETURNING license_id, cores, memory_mb, disk_mb
+    ), freed AS (
+      SELECT license_id, count(*) AS machines, COALESCE(sum(cores), 0) AS cores, COALESCE(sum(memory_mb), 0) AS memory_mb,
+             COALESCE(sum(disk_mb), 0) AS disk_mb
+        FROM removed GROUP BY license_id
+    )
+    UPDATE license
+       SET machine_count = machine_count - freed.machines, cores_total = cores_total - freed.cores,
+           memory_mb_total = memory_mb_total - freed.memory_mb, disk_mb_total = disk_mb_total - freed.disk_mb
+      FROM freed
+     WHERE license.id = freed.license_id;
+  END LOOP;
+END
+$$;
