@@ -85,6 +85,9 @@ const requests: Record<string, (vendor: Vendor) => Promise<Made>> = {
   }),
 };
 
+/** What is answered the same twice although it changes nothing. */
+const idle = ['POST /api/v1/policies/{id}/preview'];
+
 async function move(vendor: Vendor, step: string, ...before: string[]): Promise<Made> {
   const { id } = await vendor.licenseUnder({ durationDays: 30, requireCheckIn: true, checkInIntervalDays: 7 });
   for (const earlier of before) expectStatus(await vendor.api.post(`/licenses/${id}/${earlier}`), 200);
@@ -170,7 +173,7 @@ describe('idempotency keys', () => {
       const first = await post(client, path, body, key);
       expect([first.text, first.status >= 200 && first.status < 300, isReplay(first)]).toEqual([first.text, true, false]);
       const after = await everything();
-      expect(after).not.toEqual(before);
+      if (!idle.includes(name)) expect(after).not.toEqual(before);
       const second = await post(client, path, body, key);
       expect({ ...answerOf(second), isReplay: isReplay(second) }).toEqual({ ...answerOf(first), isReplay: true });
       expect(await everything()).toEqual(after);
