@@ -113,6 +113,8 @@ const requests: Record<string, (vendor: Vendor) => Promise<Made>> = {
 async function testClock({ testApi }: Vendor): Promise<string> {
   return expectStatus(await testApi.post('/test-clocks', { frozenAt: '2026-01-01T00:00:00Z' }), 201).body.data.id;
 }
+/** What is answered the same twice although it changes nothing. */
+const idle = ['POST /api/v1/policies/{id}/preview'];
 
 async function move(vendor: Vendor, step: string, ...before: string[]): Promise<Made> {
   const { id } = await vendor.licenseUnder({ durationDays: 30, requireCheckIn: true, checkInIntervalDays: 7 });
@@ -199,7 +201,7 @@ describe('idempotency keys', () => {
       const first = await post(client, path, body, key);
       expect([first.text, first.status >= 200 && first.status < 300, isReplay(first)]).toEqual([first.text, true, false]);
       const after = await everything();
-      expect(after).not.toEqual(before);
+      if (!idle.includes(name)) expect(after).not.toEqual(before);
       const second = await post(client, path, body, key);
       expect({ ...answerOf(second), isReplay: isReplay(second) }).toEqual({ ...answerOf(first), isReplay: true });
       expect(await everything()).toEqual(after);
