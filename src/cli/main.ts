@@ -234,6 +234,9 @@ function perform(work: (...given: never[]) => Promise<Outcome>) {
   };
 }
 
+// What libraries tell their developers is nothing for whoever runs a command: stderr says what went wrong.
+process.noDeprecation = true;
+
 // Whoever reads has heard enough, like `head`: what was to be done is done, and nobody is there to be told.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
