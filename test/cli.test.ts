@@ -228,6 +228,37 @@ describe('the command line beside a server', () => {
     expect((await vendor.api.get(`/licenses/${id}`)).body.data.lastValidatedAt).not.toBeNull();
   });
 
+  it('creates a license, shows and lists it, and does to it what the API does', async () => {
+    const [policy, other] = [await vendor.policy({ durationDays: 30, maxUses: 5 }), await vendor.policy()];
+    const create = ['licenses', 'create', ...inLive(), '--product', policy.productId, '--policy', policy.id, '--name', 'For Ada', '--json'];
+    const created = await latchkey(create);
+    expect(created).toMatchObject({ code: 0, stderr: '' });
+    const { id, key } = JSON.parse(created.stdout);
+    expect((await vendor.api.get(`/licenses/${id}`)).body.data).toMatchObject({ key, name: 'For Ada', status: 'active' });
+    const act = (action: string, ...more: string[]) => latchkey(['licenses', action, id, ...inLive(), ...more]);
+    const [suspended, counted, wrong, unknown] = await Promise.all([
+      act('suspend'),
+      act('usage', '--increment', '2', '--json'),
+      act('usage', '--increment', 'many'),
+      latchkey(['licenses', 'show', '7', ...inLive()]),
+    ]);
+    expect(suspended.stdout).toMatch(/^license +For Ada .*\nkey .*\nstatus +suspended$/m);
+    expect(JSON.parse(counted.stdout).usesCount).toBe(2);
+    expect(wrong).toMatchObject({ code: 2, stderr: 'error: --increment: must be a whole number\n' });
+    expect(unknown).toEqual({ code: 1, stdout: '', stderr: 'error: No such license.\n' });
+    const [again, moved, rotated] = await Promise.all([
+      act('suspend', '--json'),
+      act('transfer', '--policy', other.id, '--json'),
+      act('rotate-key', '--overlap-seconds', '0', '--quiet'),
+    ]);
+    expect(again).toMatchObject({ code: 1, stderr: 'error: The license is suspended: suspend is not possible.\n' });
+    expect(JSON.parse(again.stdout)).toMatchObject({ error: { code: 'CONFLICT', details: { status: 'suspended' } } });
+    expect(JSON.parse(moved.stdout)).toMatchObject({ policyId: other.id, productId: other.productId });
+    expect(rotated).toMatchObject({ code: 0, stderr: '', stdout: expect.stringMatching(/^LIC(-[0-9A-Z]{4}){6}\n$/) });
+    const listed = await latchkey(['licenses', 'list', ...inLive(), '--policy', other.id, '--status', 'suspended']);
+    expect(listed.stdout).toMatch(new RegExp(`^ID .*\\n${id}  ${rotated.stdout.trim()}  For Ada  suspended  `));
+  });
+
   it('tells every wrong value in the words of the API, and does nothing', async () => {
     const create = ['keys', 'create', ...inLive(), '--name', 'wrong', '--scopes', '', '--expires-at', 'tomorrow', '--json'];
     const refused = await latchkey(create);

@@ -460,6 +460,17 @@ async function answersOfEach(vendor: Vendor, operations: Operation[]): Promise<M
 
   await call(api, 'GET', `/licenses/${license.id}/history`);
   await call(api, 'GET', `/licenses/${license.id}?at=${new Date().toISOString()}`);
+  const other = await vendor.licenseUnder({});
+  for (const [action, body] of [
+    ['transfer', { policyId: policy.id }],
+    ['usage', { increment: 1 }],
+    ['usage/reset', undefined],
+    ['rotate-key', {}],
+    ['reset-machines', undefined],
+  ] as const)
+    await call(api, 'POST', `/licenses/${other.id}/${action}`, body);
+  // What it follows is deleted at the end.
+  expectStatus(await api.delete(`/licenses/${other.id}`), 204);
 
   // Somebody is refused, and is in the log for it.
   expectStatus(await vendor.app(license).get('/products'), 403);

@@ -1,6 +1,7 @@
 import 'reflect-metadata';
+import { isUUID } from 'class-validator';
 import { RequestValidationPipe } from '../core/validation.pipe.js';
-import { invalid, type Issue, LatchkeyError } from '../domain/errors.js';
+import { invalid, type Issue, LatchkeyError, notFound } from '../domain/errors.js';
 
 /**
  * What was typed, as the body that the HTTP route takes, checked by the body's own class: one set of rules and messages.
@@ -25,4 +26,15 @@ export async function bodyOf<Body extends object>(
 function flagOf(path: string, flags: Record<string, string | undefined>): string {
   const field = path.replace(/[.[].*$/, '');
   return flags[field] ?? `--${field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+/** As a path does: what is no id names nothing. */
+export function idOf(what: string, text: string): string {
+  if (!isUUID(text)) throw notFound(what);
+  return text.toLowerCase();
+}
+
+/** A number as it was typed; anything else is left for the body's class to refuse. */
+export function wholeNumber(text: string | undefined): number | string | undefined {
+  return text !== undefined && /^-?\d{1,15}$/.test(text) ? Number(text) : text;
 }

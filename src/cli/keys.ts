@@ -1,10 +1,8 @@
-import { isUUID } from 'class-validator';
 import { type ApiKeyView, CreateApiKeyBody, RotateApiKeyBody } from '../api-keys/api-keys.dto.js';
 import { ApiKeysService } from '../api-keys/api-keys.service.js';
 import type { EnvironmentName } from '../domain/api-key.js';
-import { notFound } from '../domain/errors.js';
 import { isLiving, keyFindings } from '../domain/key-audit.js';
-import { bodyOf } from './input.js';
+import { bodyOf, idOf, wholeNumber } from './input.js';
 import { type Outcome, printable, table, time } from './output.js';
 import { everyItem, inSession } from './session.js';
 
@@ -76,8 +74,8 @@ export async function rotateKey(id: string, { account, environment, overlapSecon
   const { view, old } = await inSession(async (session) => {
     const caller = await session.caller(account, environment);
     const keys = session.get(ApiKeysService);
-    const { view } = await keys.rotate(caller, idOf(id), body);
-    return { view, old: await keys.get(caller, idOf(id)) };
+    const { view } = await keys.rotate(caller, idOf('API key', id), body);
+    return { view, old: await keys.get(caller, idOf('API key', id)) };
   });
   if (quiet === true) return { document: view, text: view.key };
   const until = old.status === 'expiring' ? `works until ${time(old.retiresAt, '')}` : 'is over';
@@ -92,8 +90,8 @@ export async function revokeKey(id: string, { account, environment }: TenantOpti
   const revoked = await inSession(async (session) => {
     const caller = await session.caller(account, environment);
     const keys = session.get(ApiKeysService);
-    await keys.revoke(caller, idOf(id));
-    return keys.get(caller, idOf(id));
+    await keys.revoke(caller, idOf('API key', id));
+    return keys.get(caller, idOf('API key', id));
   });
   return { document: revoked, text: `API key "${printable(revoked.name)}" (${revoked.maskedKey}) is revoked.` };
 }
@@ -115,15 +113,4 @@ export async function auditKeys({ account, environment }: AuditKeysOptions): Pro
     return [id, name, of, maskedKey, findings.map(({ message }) => message).join('; ')];
   });
   return { document: audited, text: table(['ID', 'NAME', 'ENVIRONMENT', 'KEY', 'FINDINGS'], rows, 'There are no API keys that work.') };
-}
-
-/** As a path does: what is no id names nothing. */
-function idOf(text: string): string {
-  if (!isUUID(text)) throw notFound('API key');
-  return text.toLowerCase();
-}
-
-/** A number as it was typed; anything else is left for the body's class to refuse. */
-function wholeNumber(text: string | undefined): number | string | undefined {
-  return text !== undefined && /^-?\d{1,15}$/.test(text) ? Number(text) : text;
 }

@@ -2,7 +2,7 @@ import { Command, CommanderError, Help, Option } from 'commander';
 import { VERSION } from '../core/version.js';
 import type { CreateAccountOptions } from './accounts.js';
 import type { AuditKeysOptions, CreateKeyOptions, RotateKeyOptions, TenantOptions } from './keys.js';
-import type { ValidateOptions } from './licenses.js';
+import type { CreateLicenseOptions, ListLicensesOptions, PlainAction, RotateLicenseKeyOptions, ValidateOptions } from './licenses.js';
 import { type Outcome, print, USAGE } from './output.js';
 import type { AccountOptions, AddUserOptions, CreateUserKeyOptions, UserOptions } from './users.js';
 
@@ -25,7 +25,7 @@ function createProgram(): Command {
   addAccounts(program.command('accounts').description('vendors: create, list, suspend and reinstate'));
   addUsers(program.command('users').description('people of a vendor: list, add and remove; and their keys'));
   addKeys(program.command('keys').description('API keys: create, list, rotate, revoke and audit'));
-  addLicenses(program.command('licenses').description('licenses: validate'));
+  addLicenses(program.command('licenses').description('licenses: create, show, list, validate, and what can be done to them'));
   addDatabase(program.command('db').description('the database: migrate and status'));
   return program;
 }
@@ -104,7 +104,71 @@ function addKeys(keys: Command): void {
     .action(perform(async (options: AuditKeysOptions) => (await import('./keys.js')).auditKeys(options)));
 }
 
+/** Each takes nothing but the license. */
+const plainActions: [PlainAction, string][] = [
+  ['suspend', 'suspend a license until it is reinstated'],
+  ['reinstate', 'lift a suspension'],
+  ['ban', 'ban a license until it is unbanned'],
+  ['unban', 'lift a ban'],
+  ['revoke', 'revoke a license, for good'],
+  ['renew', 'renew a license by one term of its policy'],
+  ['check-in', 'check a license in'],
+];
+
 function addLicenses(licenses: Command): void {
+  tenantCommand(licenses, 'create', 'create a license and print it with its key')
+    .requiredOption('--product <id>', 'the product that it is for')
+    .requiredOption('--policy <id>', 'the policy that it follows')
+    .option('--key <key>', "a key of the vendor's own; absent = one is generated")
+    .option('--name <name>', 'name of the license, for people')
+    .option('--email <address>', "its user's address")
+    .option('--user-name <name>', "its user's name")
+    .option('--expires-at <time>', "when it ends, like 2027-01-15T10:30:00Z; absent = what the policy's term says")
+    .option('--entitlement <code>', 'an entitlement of its own; may be given several times', collect)
+    .addOption(quiet())
+    .action(perform(async (options: CreateLicenseOptions) => (await import('./licenses.js')).createLicense(options)));
+  licenseCommand(licenses, 'show', 'print a license').action(
+    perform(async (id: string, options: TenantOptions) => (await import('./licenses.js')).showLicense(id, options)),
+  );
+  tenantCommand(licenses, 'list', "list an environment's licenses, newest first")
+    .option('--status <status>', 'only those that are active, expired, suspended, revoked or banned')
+    .option('--product <id>', 'only those of this product')
+    .option('--policy <id>', 'only those of this policy')
+    .option('--email <address>', "only those of this user's address")
+    .option('--q <text>', "only those whose name, user's name or address contains this")
+    .action(perform(async (options: ListLicensesOptions) => (await import('./licenses.js')).listLicenses(options)));
+  addValidation(licenses);
+  addLicenseActions(licenses);
+}
+
+function addLicenseActions(licenses: Command): void {
+  for (const [action, description] of plainActions) {
+    licenseCommand(licenses, action, description).action(
+      perform(async (id: string, options: TenantOptions) => (await import('./licenses.js')).actOnLicense(action, id, options)),
+    );
+  }
+  licenseCommand(licenses, 'transfer', 'move a license to another policy')
+    .requiredOption('--policy <id>', 'the policy to follow from now on')
+    .action(
+      perform(async (id: string, options: TenantOptions & { policy: string }) =>
+        (await import('./licenses.js')).transferLicense(id, options),
+      ),
+    );
+  licenseCommand(licenses, 'usage', 'count uses of a license')
+    .requiredOption('--increment <number>', 'how many; with a minus, down')
+    .action(
+      perform(async (id: string, options: TenantOptions & { increment: string }) =>
+        (await import('./licenses.js')).countUsage(id, options),
+      ),
+    );
+  licenseCommand(licenses, 'rotate-key', 'replace the key of a license, and print the license with the new one')
+    .option('--overlap-seconds <number>', 'for how long the old key goes on working: 0 to 2592000; absent = 86400, a day')
+    .option('--key <key>', "a key of the vendor's own; absent = one is generated")
+    .addOption(quiet())
+    .action(perform(async (id: string, options: RotateLicenseKeyOptions) => (await import('./licenses.js')).rotateLicenseKey(id, options)));
+}
+
+function addValidation(licenses: Command): void {
   command(licenses, 'validate', 'ask what the software asks: may this copy run? Exit code 0 = yes, 1 = no')
     .argument('<key>', 'the license key')
     .option('--account <account>', 'id or slug of the account; needed for a key that the vendor chose')
@@ -140,6 +204,10 @@ function tenantCommand(group: Command, name: string, description: string): Comma
   );
 }
 
+function licenseCommand(group: Command, name: string, description: string): Command {
+  return tenantCommand(group, name, description).argument('<id>', 'id of the license, as `licenses list` shows it');
+}
+
 function quiet(): Option {
   return new Option('--quiet', 'print the key and nothing else').conflicts('json');
 }
@@ -165,6 +233,9 @@ function perform(work: (...given: never[]) => Promise<Outcome>) {
     }
   };
 }
+
+// What libraries tell their developers is nothing for whoever runs a command: stderr says what went wrong.
+process.noDeprecation = true;
 
 // Whoever reads has heard enough, like `head`: what was to be done is done, and nobody is there to be told.
 for (const stream of [process.stdout, process.stderr]) {

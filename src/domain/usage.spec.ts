@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { policyFromTemplate, type PolicyRequest } from './policy.js';
-import { type Counter, MAX_USES, requireCountable, type UsageFacts, usesLimit } from './usage.js';
+import { MAX_USES, requireCountable, type UsageFacts, usesLimit } from './usage.js';
 
 const now = new Date('2026-06-15T12:00:00.000Z');
 const unused: UsageFacts = { usesCount: 0, maxUsesOverride: null, expiresAt: null, suspendedAt: null, bannedAt: null, revokedAt: null };
@@ -82,8 +82,8 @@ const cases: Case[] = [
 describe('counting', () => {
   it.each(
     cases.flatMap(({ vendor, holder = vendor, ...rest }) => [
-      { ...rest, counter: 'vendor', refusal: vendor },
-      { ...rest, counter: 'license', refusal: holder },
+      { ...rest, counter: 'vendor' as const, refusal: vendor },
+      { ...rest, counter: 'license' as const, refusal: holder },
     ]),
   )('$counter, $what', ({ license, rules, increment, counter, refusal }) => {
     const count = () => {
