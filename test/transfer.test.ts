@@ -148,7 +148,7 @@ describe('import and export', () => {
     const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))];
     const cell = (value: unknown): string => {
       if (value === undefined) return '';
-      const plain = value === null ? 'null' : typeof value === 'object' ? JSON.stringify(value) : String(value as string);
+      const plain = value === null ? 'null' : typeof value === 'object' ? JSON.stringify(value) : String(value);
       return `"${plain.replaceAll('"', '""')}"`;
     };
     return `\ufeff${[columns, ...rows.map((row) => columns.map((column) => row[column]))].map((cells) => cells.map(cell).join(',')).join('\r\n')}`;

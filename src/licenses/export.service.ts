@@ -83,7 +83,7 @@ export class ExportService {
       maxDiskMbOverride: row.maxDiskMbOverride,
       maxProcessesOverride: row.maxProcessesOverride,
       allowedVersions: row.allowedVersions,
-      entitlements: ownEntitlements(row).sort((a, b) => (a.code < b.code ? -1 : 1)) as ImportedEntitlement[],
+      entitlements: ownEntitlements(row).sort((a, b) => (a.code < b.code ? -1 : 1)),
       testClockId: row.testClockId,
       usesCount: row.usesCount,
       createdAt: row.createdAt,
