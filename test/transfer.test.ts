@@ -297,7 +297,7 @@ ${ids.productId},${ids.policyId},,,,,,,,,`;
   });
 
   it('takes 64 MiB and no more, whether or not the size is said', async () => {
-    const raw = Buffer.alloc(64 * 1024 * 1024 + 1, '\n');
+    const raw = Buffer.alloc(64 * 1024 * 1024 + 1, `${' '.repeat(1023)}\n`);
     for (const headers of [{}, { 'transfer-encoding': 'chunked' }] as Record<string, string>[]) {
       const reply = await upload(NDJSON, raw, { headers });
       expect([reply.status, reply.body.message]).toEqual([413, 'The file is larger than 64 MiB.']);
@@ -336,9 +336,9 @@ ${ids.productId},${ids.policyId},,,,,,,,,`;
     const reply = expectStatus(await upload(NDJSON, raw, { query: '?dryRun=false' }), 200);
     expect(issuesOf(reply)).toEqual(
       [
-        '2 maxMachinesOverride',
         '2 nam',
         '2 productId',
+        '2 maxMachinesOverride',
         '3 productId',
         '4 policyId',
         '4 testClockId',
