@@ -160,6 +160,40 @@ const cases: Case[] = [
     ],
   },
   {
+    route: 'POST /licenses/bulk',
+    act: ({ api, policy }) => {
+      const license = { productId: policy.productId, policyId: policy.id };
+      return api.post('/licenses/bulk', { licenses: [license, license] });
+    },
+    leaves: (_, { body }) =>
+      body.data.map((view: Record<string, unknown>) => ({
+        action: 'license.created',
+        resource: ['license', view.id],
+        before: null,
+        after: { ...kept(view), suspendedAt: null, bannedAt: null, revokedAt: null, termAnchorAt: TIME, clockPending: false },
+      })),
+  },
+  {
+    route: 'POST /licenses/import',
+    act: ({ api, policy }) =>
+      api.call('POST', '/licenses/import', {
+        raw: JSON.stringify({ productId: policy.productId, policyId: policy.id, machines: ['fingerprint-b'] }),
+        headers: { 'content-type': 'application/x-ndjson' },
+      }),
+    leaves: (_, { body }) => {
+      const id = body.data.rows[0].licenseId as string;
+      return [
+        { action: 'license.created', resource: ['license', id], before: null, after: expect.objectContaining({ id, machineCount: 1 }) },
+        {
+          action: 'machine.activated',
+          resource: ['machine', expect.any(String) as unknown as string],
+          before: null,
+          after: expect.objectContaining({ licenseId: id, fingerprint: 'fingerprint-b' }),
+        },
+      ];
+    },
+  },
+  {
     route: 'PATCH /licenses/{id}',
     act: ({ api, license }) => api.patch(`/licenses/${license.id}`, { name: 'Renamed', maxUsesOverride: 5 }),
     leaves: (scene) => [

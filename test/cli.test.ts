@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -63,6 +63,37 @@ describe('the command line beside a server', () => {
       expect.objectContaining({ slug, name: 'Command Line', ownerEmail: 'owner@example.com', suspendedAt: null }),
     );
     expect(listed.stdout).not.toMatch(SECRET);
+  });
+
+  it('exports licenses, and imports what it exported, as a server does', async () => {
+    const policy = await vendor.policy({ durationDays: 30 });
+    const license = await vendor.license({ productId: policy.productId, policyId: policy.id, name: 'mine' });
+    const directory = await mkdtemp(join(tmpdir(), 'license-files-'));
+    const file = join(directory, 'licenses.ndjson');
+    expect(await latchkey(['licenses', 'export', ...inLive(), '--output', file])).toMatchObject({
+      code: 0,
+      stdout: '',
+      stderr: '1 licenses exported\n',
+    });
+    const printed = await latchkey(['licenses', 'export', ...inLive()]);
+    expect(printed.stdout).toBe(await readFile(file, 'utf8'));
+    expect(JSON.parse(printed.stdout)).toMatchObject({ id: license.id, key: license.key, name: 'mine' });
+
+    const taken = await latchkey(['licenses', 'import', file, ...inLive(), '--dry-run']);
+    expect(taken).toMatchObject({
+      code: 1,
+      stdout: expect.stringMatching(/^0 would be created, 1 failed\nrow .*\n1 +key +This key is taken\.\n$/),
+    });
+    await vendor.api.delete(`/licenses/${license.id}`);
+    const imported = await latchkey(['licenses', 'import', file, ...inLive(), '--json']);
+    expect(imported).toMatchObject({ code: 0, stderr: expect.stringMatching(/^1 rows, \d+ a second\n$/) });
+    expect(JSON.parse(imported.stdout)).toMatchObject({ created: 1, failed: 0 });
+    expect((await vendor.validate(license)).license).toMatchObject({ name: 'mine' });
+    expect(await latchkey(['licenses', 'import', join(directory, 'none.csv'), ...inLive()])).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/<file>: cannot be read/),
+    });
+    await rm(directory, { recursive: true });
   });
 
   it('creates a key that works at once, never shows it again, and revokes it', async () => {

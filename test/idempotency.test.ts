@@ -24,6 +24,8 @@ interface Made {
   path: string;
   body?: object;
   client?: Client;
+  /** Sent as NDJSON, instead of a body. */
+  file?: string;
 }
 
 /** For every other POST: a request that does something, on resources of its own. */
@@ -69,6 +71,15 @@ const requests: Record<string, (vendor: Vendor) => Promise<Made>> = {
   'POST /api/v1/licenses': async (vendor) => {
     const policy = await vendor.policy();
     return { path: '/licenses', body: { productId: policy.productId, policyId: policy.id } };
+  },
+  'POST /api/v1/licenses/bulk': async (vendor) => {
+    const policy = await vendor.policy();
+    const license = { productId: policy.productId, policyId: policy.id };
+    return { path: '/licenses/bulk', body: { licenses: [license, license] } };
+  },
+  'POST /api/v1/licenses/import': async (vendor) => {
+    const policy = await vendor.policy();
+    return { path: '/licenses/import', file: JSON.stringify({ productId: policy.productId, policyId: policy.id }) };
   },
   'POST /api/v1/licenses/{id}/suspend': (vendor) => move(vendor, 'suspend'),
   'POST /api/v1/licenses/{id}/reinstate': (vendor) => move(vendor, 'reinstate', 'suspend'),
@@ -195,14 +206,17 @@ describe('idempotency keys', () => {
     });
 
     it.each(Object.keys(requests))('are answered the same twice, and done once: %s', async (name) => {
-      const { path, body, client = vendor.api } = await requests[name]!(vendor);
+      const { path, body, file, client = vendor.api } = await requests[name]!(vendor);
       const key = unique('key');
+      const sending = file === undefined ? { body } : { raw: file };
+      const headers = { 'idempotency-key': key, ...(file === undefined ? {} : { 'content-type': 'application/x-ndjson' }) };
+      const ask = (): Promise<Reply> => client.call('POST', path, { ...sending, headers });
       const before = await everything();
-      const first = await post(client, path, body, key);
+      const first = await ask();
       expect([first.text, first.status >= 200 && first.status < 300, isReplay(first)]).toEqual([first.text, true, false]);
       const after = await everything();
       if (!idle.includes(name)) expect(after).not.toEqual(before);
-      const second = await post(client, path, body, key);
+      const second = await ask();
       expect({ ...answerOf(second), isReplay: isReplay(second) }).toEqual({ ...answerOf(first), isReplay: true });
       expect(await everything()).toEqual(after);
     });

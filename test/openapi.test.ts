@@ -6,7 +6,7 @@ import type { Running } from '../src/boot.js';
 import { VERSION } from '../src/core/version.js';
 import { errorCodes } from '../src/domain/errors.js';
 import { allScopes } from '../src/domain/scopes.js';
-import { anyone, type Client, type Reply, send, withKey } from './support/client.js';
+import { anyone, type Client, type Reply, send, type Sending, withKey } from './support/client.js';
 import { startServer } from './support/server.js';
 import { TEST_PLATFORM_TOKEN } from './support/settings.js';
 import { expectStatus, Vendor } from './support/vendor.js';
@@ -70,6 +70,16 @@ const FRESH = [
   'POST /api/v1/licenses/{id}/validate',
   'POST /api/v1/machines/{id}/heartbeat',
 ];
+/** Answered with a line for each thing. */
+const LINES = ['GET /api/v1/licenses/export'];
+const NDJSON = 'application/x-ndjson';
+/** Makes many things, which have no one place. */
+const MAKING_MANY = ['POST /api/v1/licenses/bulk'];
+/** Takes more than JSON, or something else. */
+const BODY_TYPES: Record<string, string[]> = {
+  'POST /api/v1/auth/token': ['application/json', 'application/x-www-form-urlencoded'],
+  'POST /api/v1/licenses/import': [NDJSON, 'text/csv'],
+};
 /** Served as a page, for people. */
 const NOT_IN_THE_DOCUMENT = ['GET /docs/errors'];
 
@@ -169,9 +179,12 @@ describe('the OpenAPI document', () => {
       expect([nameOf(operation), successes.length > 0]).toEqual([nameOf(operation), true]);
       for (const [status, response] of successes) {
         expect([nameOf(operation), response.description]).toEqual([nameOf(operation), expect.stringMatching(/\S/)]);
-        const schema = response.content?.['application/json']?.schema;
+        const schema = response.content?.[LINES.includes(nameOf(operation)) ? NDJSON : 'application/json']?.schema;
         expect([nameOf(operation), status, schema === undefined]).toEqual([nameOf(operation), status, status === '204']);
-        expect([nameOf(operation), 'Location' in (response.headers ?? {})]).toEqual([nameOf(operation), status === '201']);
+        expect([nameOf(operation), 'Location' in (response.headers ?? {})]).toEqual([
+          nameOf(operation),
+          status === '201' && !MAKING_MANY.includes(nameOf(operation)),
+        ]);
       }
     }
   });
@@ -319,7 +332,7 @@ describe('the OpenAPI document', () => {
         expect([name, property, description]).not.toEqual([name, property, expect.stringMatching(/absent = (?!unchanged)/i)]);
     }
     for (const operation of operations.filter(({ requestBody }) => requestBody !== undefined)) {
-      const types = ['application/json', ...(operation.path === '/api/v1/auth/token' ? ['application/x-www-form-urlencoded'] : [])];
+      const types = BODY_TYPES[nameOf(operation)] ?? ['application/json'];
       expect([nameOf(operation), Object.keys(operation.requestBody?.content ?? {})]).toEqual([nameOf(operation), types]);
     }
   });
@@ -334,8 +347,17 @@ describe('the OpenAPI document', () => {
       // Fails for an operation that answersOfEach does not call.
       expect([nameOf(operation), seen]).toEqual([nameOf(operation), documented.sort()]);
       for (const reply of replies) {
-        const schema = operation.responses[String(reply.status)]?.content?.['application/json']?.schema;
-        if (schema === undefined) expect([nameOf(operation), reply.text]).toEqual([nameOf(operation), '']);
+        const { content } = operation.responses[String(reply.status)] ?? {};
+        const schema = content?.['application/json']?.schema;
+        const line = content?.[NDJSON]?.schema;
+        if (line !== undefined) {
+          const lines = reply.text.trimEnd().split('\n');
+          for (const text of lines)
+            expect([nameOf(operation), mismatches(JSON.parse(text), line, document.components.schemas, '')]).toEqual([
+              nameOf(operation),
+              [],
+            ]);
+        } else if (schema === undefined) expect([nameOf(operation), reply.text]).toEqual([nameOf(operation), '']);
         else expect([nameOf(operation), mismatches(reply.body, schema, document.components.schemas, '')]).toEqual([nameOf(operation), []]);
       }
     }
@@ -346,8 +368,8 @@ describe('the OpenAPI document', () => {
 async function answersOfEach(vendor: Vendor, operations: Operation[]): Promise<Map<string, Reply[]>> {
   const answers = new Map<string, Reply[]>();
   const { api } = vendor;
-  const call = async (client: Client, method: string, path: string, body?: unknown): Promise<Reply> => {
-    const reply = await client.call(method, path, { body });
+  const call = async (client: Client, method: string, path: string, body?: unknown, sending: Sending = {}): Promise<Reply> => {
+    const reply = await client.call(method, path, { body, ...sending });
     const filled = `/api/v1${path.split('?', 1)[0] ?? ''}`;
     const matches = (pattern: string): boolean => new RegExp(`^${pattern.replace(/\{\w+\}/g, '[^/]+')}$`).test(filled);
     // Literal paths first: /licenses/me is no id.
@@ -400,6 +422,10 @@ async function answersOfEach(vendor: Vendor, operations: Operation[]): Promise<M
     metadata,
   });
   await call(api, 'POST', `/licenses/${license.id}/entitlements`, { codes: ['pro'], quantity: 5, expiresAt: '2099-01-01T00:00:00Z' });
+  await call(api, 'POST', '/licenses/bulk', { licenses: [{ productId: product.id, policyId: policy.id }] });
+  await call(api, 'GET', '/licenses/export');
+  const file = `${JSON.stringify({ productId: product.id, policyId: policy.id, metadata })}\n{}`;
+  await call(api, 'POST', '/licenses/import', undefined, { raw: file, headers: { 'content-type': NDJSON } });
   const activation = {
     fingerprint: 'fingerprint-1',
     name: 'x',

@@ -29,7 +29,7 @@ interface Operation {
   path: string;
   security?: Record<string, string[]>[];
   parameters: { in: string; name: string; schema: Schema }[];
-  requestBody?: { content: { 'application/json': { schema: Schema } } };
+  requestBody?: { content: Record<string, { schema: Schema }> };
   responses: Record<string, { content?: Record<string, { schema: Schema }> }>;
 }
 
@@ -116,6 +116,9 @@ const validBodies: Record<string, (world: World) => object> = {
   'POST /api/v1/entitlements': () => ({ code: unique('e'), name: 'Export' }),
   'PATCH /api/v1/entitlements/{id}': () => ({ name: 'touched' }),
   'POST /api/v1/licenses': ({ product, policy, code }) => ({ productId: product, policyId: policy, entitlements: [code] }),
+  'POST /api/v1/licenses/bulk': ({ product, policy, code }) => ({
+    licenses: [{ productId: product, policyId: policy, entitlements: [code] }],
+  }),
   'PATCH /api/v1/licenses/{id}': () => ({ name: 'touched' }),
   'POST /api/v1/licenses/{id}/entitlements': ({ code }) => ({ codes: [code] }),
   'POST /api/v1/licenses/{id}/validate': ({ code, policy }) => ({ entitlements: [code], policy }),
@@ -315,7 +318,7 @@ describe('tenancy', () => {
 
   /** The fields of an operation's body, with their schemas. */
   const fieldsOf = ({ requestBody }: Operation): [string, Schema][] => {
-    const name = requestBody?.content['application/json'].schema.$ref?.split('/').at(-1) ?? '';
+    const name = requestBody?.content['application/json']?.schema.$ref?.split('/').at(-1) ?? '';
     return Object.entries(schemas[name]?.properties ?? {});
   };
 
@@ -477,6 +480,22 @@ describe('tenancy', () => {
       'POST /api/v1/policies productId',
       'POST /api/v1/policies/{id}/entitlements codes',
     ]);
+    // What stands deeper in a body, or in a file.
+    for (const { world } of foreign) {
+      for (const [field, value] of [
+        ['productId', world.product],
+        ['policyId', world.policy],
+        ['testClockId', world.testClock],
+        ['entitlements', [world.code]],
+      ] as const) {
+        const license = { productId: own.product, policyId: own.policy, [field]: value };
+        const bulk = await a.api.post('/licenses/bulk', { licenses: [license] });
+        expect([field, bulk.status, bulk.body.details.field]).toEqual([field, 404, expect.stringMatching(`^licenses\\[0\\]\\.${field}`)]);
+        const file = { raw: JSON.stringify(license), headers: { 'content-type': 'application/x-ndjson' } };
+        const { data } = expectStatus(await a.api.call('POST', '/licenses/import', file), 200).body;
+        expect([field, data.created, data.rows[0].issues[0].path]).toEqual([field, 0, expect.stringMatching(`^${field}`)]);
+      }
+    }
     expect(await rowCounts(everywhere)).toEqual(before);
   });
 
@@ -509,7 +528,7 @@ describe('tenancy', () => {
 
   it('knows every body that belongs to no tenant', () => {
     const known = [...Object.keys(validBodies), ...tenantless];
-    const taking = operations.filter(({ requestBody }) => requestBody !== undefined).map(nameOf);
+    const taking = operations.filter(({ requestBody }) => requestBody?.content['application/json'] !== undefined).map(nameOf);
     expect(taking.filter((name) => !known.includes(name))).toEqual([]);
     expect(known.filter((name) => !taking.includes(name))).toEqual([]);
   });
@@ -823,6 +842,7 @@ const allowedAcrossTenants: Record<string, string> = {
   'licenses/keys.query.ts: FIND_FORMER_KEY_IN_FORCE': 'a former key is unique in its account, which has two environments',
   'licenses/expiry.worker.ts: find licenses whose expiry is to be announced':
     'of all tenants, by their expiry alone; each is then announced within its own',
+  'licenses/creation.service.ts: TAKEN_KEYS': 'whether a key is free: in every environment, and no more than that is told',
   'licenses/last-validated.worker.ts: keep lastValidatedAt of licenses': 'times of many licenses in one statement; can write nothing else',
   'licenses/validation.service.ts: FIND_VALIDATION_FACTS': 'validate-key: the key itself says whose license it is',
   'users/user-keys.service.ts: make a key of a user': 'whether the user works for other accounts too decides what the key opens',

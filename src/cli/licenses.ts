@@ -1,13 +1,7 @@
 import { type StateAction } from '../domain/license-actions.js';
 import { ActionsService } from '../licenses/actions.service.js';
-import {
-  CreateLicenseBody,
-  IncrementUsageBody,
-  LicensesQuery,
-  type LicenseView,
-  RotateLicenseKeyBody,
-  TransferLicenseBody,
-} from '../licenses/licenses.dto.js';
+import { IncrementUsageBody, RotateLicenseKeyBody, TransferLicenseBody } from '../licenses/actions.dto.js';
+import { CreateLicenseBody, LicensesQuery, type LicenseView } from '../licenses/licenses.dto.js';
 import { LicensesService } from '../licenses/licenses.service.js';
 import { UsageService } from '../licenses/usage.service.js';
 import { ValidateKeyBody, type ValidationView } from '../licenses/validation.dto.js';

@@ -2,6 +2,7 @@ import { Command, CommanderError, Help, Option } from 'commander';
 import { VERSION } from '../core/version.js';
 import type { CreateAccountOptions } from './accounts.js';
 import type { AuditKeysOptions, CreateKeyOptions, RotateKeyOptions, TenantOptions } from './keys.js';
+import type { ExportOptions, ImportOptions } from './license-files.js';
 import type { CreateLicenseOptions, ListLicensesOptions, PlainAction, RotateLicenseKeyOptions, ValidateOptions } from './licenses.js';
 import { type Outcome, print, USAGE } from './output.js';
 import type { AccountOptions, AddUserOptions, CreateUserKeyOptions, UserOptions } from './users.js';
@@ -25,7 +26,9 @@ function createProgram(): Command {
   addAccounts(program.command('accounts').description('vendors: create, list, suspend and reinstate'));
   addUsers(program.command('users').description('people of a vendor: list, add and remove; and their keys'));
   addKeys(program.command('keys').description('API keys: create, list, rotate, revoke and audit'));
-  addLicenses(program.command('licenses').description('licenses: create, show, list, validate, and what can be done to them'));
+  addLicenses(
+    program.command('licenses').description('licenses: create, show, list, validate, import, export, and what can be done to them'),
+  );
   addDatabase(program.command('db').description('the database: migrate and status'));
   return program;
 }
@@ -177,6 +180,14 @@ function addValidation(licenses: Command): void {
     .option('--version <version>', 'version of the software that asks')
     .option('--entitlement <code>', 'an entitlement that the license must have; may be given several times', collect)
     .action(perform(async (key: string, options: ValidateOptions) => (await import('./licenses.js')).validateLicense(key, options)));
+  tenantCommand(licenses, 'import', 'make licenses out of a CSV or NDJSON file. Exit code 1 when a row failed')
+    .argument('<file>', 'path of the file')
+    .addOption(new Option('--format <format>', "what the file is; absent = as its name's end says").choices(['csv', 'ndjson']))
+    .option('--dry-run', 'decide about every row, and change nothing')
+    .action(perform(async (file: string, options: ImportOptions) => (await import('./license-files.js')).importLicenses(file, options)));
+  tenantCommand(licenses, 'export', 'print every license as NDJSON, with keys, states and machines: what import takes')
+    .option('--output <file>', 'where to write it; absent = the standard output')
+    .action(perform(async (options: ExportOptions) => (await import('./license-files.js')).exportLicenses(options)));
 }
 
 function addDatabase(database: Command): void {

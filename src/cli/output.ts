@@ -1,6 +1,7 @@
 /** What a command has to say: the same facts for programs (`--json`) and for people. */
 export interface Outcome {
-  document: unknown;
+  /** Absent = what there was to say is on stdout already. */
+  document?: unknown;
   text: string;
   /** 1 when the answer is a refusal; absent = 0. */
   exitCode?: number;
@@ -12,7 +13,7 @@ export const USAGE = 2;
 
 /** The outcome on stdout, its exit code for the process. */
 export function print({ document, text, exitCode = 0 }: Outcome, json: boolean): void {
-  process.stdout.write(json ? `${JSON.stringify(document, null, 2)}\n` : text === '' ? '' : `${text}\n`);
+  process.stdout.write(json && document !== undefined ? `${JSON.stringify(document, null, 2)}\n` : text === '' ? '' : `${text}\n`);
   process.exitCode = exitCode;
 }
 

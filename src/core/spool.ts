@@ -119,7 +119,7 @@ async function* bounded(request: Request, limitBytes: number): AsyncGenerator<Bu
 
 /** Its name is taken away at once: whatever happens to this process, nothing of the file is left behind. */
 async function openNameless(): Promise<FileHandle> {
-  const directory = await mkdtemp(join(tmpdir(), 'latchkey-')).catch(refuseForWantOfRoom);
+  const directory = await mkdtemp(join(tmpdir(), `latchkey-upload-${String(process.pid)}-`)).catch(refuseForWantOfRoom);
   try {
     return await open(join(directory, 'body'), 'wx+', 0o600);
   } catch (error) {

@@ -5,13 +5,8 @@ import { type VendorPrincipal, Caller, type TenantPrincipal } from '../auth/prin
 import { PathId } from '../core/identifier.js';
 import { AnswersNothing, AnswersOne, Fails } from '../core/openapi.js';
 import { ActionsService } from './actions.service.js';
-import {
-  AttachLicenseEntitlementsBody,
-  IncrementUsageBody,
-  LicenseView,
-  RotateLicenseKeyBody,
-  TransferLicenseBody,
-} from './licenses.dto.js';
+import { AttachLicenseEntitlementsBody, IncrementUsageBody, RotateLicenseKeyBody, TransferLicenseBody } from './actions.dto.js';
+import { LicenseView } from './licenses.dto.js';
 import { UsageService } from './usage.service.js';
 
 const LICENSE_STATES = ['LICENSE_SUSPENDED', 'LICENSE_REVOKED', 'LICENSE_EXPIRED', 'LICENSE_BANNED'] as const;

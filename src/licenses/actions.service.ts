@@ -15,7 +15,8 @@ import { deactivateAll } from '../machines/machines.query.js';
 import { ChangeService } from './change.service.js';
 import { keyColumns } from './creation.plan.js';
 import { requireKeyIsFree } from './keys.query.js';
-import type { AttachLicenseEntitlementsBody, LicenseView, RotateLicenseKeyBody, TransferLicenseBody } from './licenses.dto.js';
+import type { AttachLicenseEntitlementsBody, RotateLicenseKeyBody, TransferLicenseBody } from './actions.dto.js';
+import type { LicenseView } from './licenses.dto.js';
 import { loadLicense, lockLicense } from './licenses.query.js';
 import { moveBetweenProducts } from './transfer.query.js';
 

@@ -10,7 +10,7 @@ import { missingScopes } from '../domain/scopes.js';
 import type { Machine } from '../generated/prisma/client.js';
 import type { MachineComponent } from '../machines/machines.dto.js';
 import type { ExportQuery } from './export.dto.js';
-import type { ImportedEntitlement, ImportedLicense, ImportedMachine } from './import.dto.js';
+import type { ImportedLicense, ImportedMachine } from './import.dto.js';
 import { includeForView, type LicenseRow, ownEntitlements } from './licenses.dto.js';
 import { waysToMeet } from './list.query.js';
 
@@ -32,17 +32,13 @@ export class ExportService {
     let after: Position | null = null;
     do {
       const { rows, machines, next }: Batch = await this.batchAfter(after, caller, query);
-      yield rows
-        .map(
-          (row) =>
-            `${JSON.stringify(
-              this.toLine(
-                row,
-                machines?.filter(({ licenseId }) => licenseId === row.id),
-              ),
-            )}\n`,
-        )
-        .join('');
+      const lines = rows.map((row) =>
+        this.toLine(
+          row,
+          machines?.filter(({ licenseId }) => licenseId === row.id),
+        ),
+      );
+      if (lines.length > 0) yield lines.map((line) => `${JSON.stringify(line)}\n`).join('');
       after = next;
     } while (after !== null);
   }

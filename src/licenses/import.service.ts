@@ -78,8 +78,11 @@ export class ImportService {
   /** What a row says, by the rules of the route that makes one license, and its own. */
   private async read(caller: TenantPrincipal, { row, value, issues }: FileRow): Promise<Entry> {
     if (issues !== undefined) return { row, issues };
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      return { row, issues: [{ path: '', message: 'must be a JSON object' }] };
+    }
     try {
-      const imported = (await this.rules.transform(value ?? null, { type: 'body', metatype: ImportedLicense })) as ImportedLicense;
+      const imported = (await this.rules.transform(value, { type: 'body', metatype: ImportedLicense })) as ImportedLicense;
       const mayActivate = caller.kind !== 'license' && missingScopes(caller.scopes, ['machines:write']).length === 0;
       return { row, license: toNewLicense(imported), issues: contradictionsIn(imported, mayActivate) };
     } catch (error) {

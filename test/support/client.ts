@@ -29,7 +29,7 @@ export function send(baseUrl: string, method: string, path: string, { headers = 
       response.on('error', reject);
       response.on('end', () => {
         const text = Buffer.concat(chunks).toString('utf8');
-        const isJson = /json/.test(String(response.headers['content-type']));
+        const isJson = /\bjson\b/.test(String(response.headers['content-type']));
         const status = response.statusCode ?? 0;
         const answered = isJson && text !== '' ? (JSON.parse(text) as unknown) : undefined;
         noteSecretsOf(status, headers, answered);
