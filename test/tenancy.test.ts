@@ -138,8 +138,8 @@ const validBodies: Record<string, (world: World) => object> = {
 /** Routes whose body is held against their license, and names nothing that is looked for: the answer is a verdict. */
 const verdicts = ['POST /api/v1/licenses/{id}/validate', 'POST /api/v1/licenses/{id}/explain'];
 
-/** Tables of which no role of ours may change a row, be it its own or not. */
-const appendOnly = ['audit_entry', 'event', 'former_state'];
+/** Tables of which no role of ours may change a row, be it its own or not: rows come, and at most go. */
+const appendOnly = ['audit_entry', 'event', 'former_state', 'license_term'];
 
 /** Routes whose body belongs to no tenant. */
 const tenantless = [
@@ -711,7 +711,8 @@ describe('tenancy', () => {
     it('removes no foreign attachment, and no row for good', async () => {
       for (const table of await tenantTables()) {
         const { rowCount, refusal } = await asTenant(`DELETE FROM ${table} WHERE environment_id = $1`, [environments.foreign[0]]);
-        if (refusal === undefined) expect([table, rowCount]).toEqual([expect.stringMatching(/_entitlement$|^former_license_key$/), 0]);
+        if (refusal === undefined)
+          expect([table, rowCount]).toEqual([expect.stringMatching(/_entitlement$|^former_license_key$|^license_term$/), 0]);
         else expect([table, refusal]).toEqual([table, expect.stringMatching(/^42501 permission denied/)]);
       }
     });

@@ -93,6 +93,7 @@ describe('a test clock', () => {
     await advanceTo(365);
     expect(await eventsOf(license)).toEqual([
       ['license.created', 0],
+      ['license.activated', 0],
       ['license.checked_in', 31],
       ['license.expiring', 87],
       ['license.checked_in', 88],

@@ -78,8 +78,11 @@ ALTER TABLE "former_license_key" ADD CONSTRAINT "former_license_key_environment_
 -- AddForeignKey
 ALTER TABLE "event" ADD CONSTRAINT "event_environment_id_fkey" FOREIGN KEY ("environment_id") REFERENCES "environment"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
 
--- What expired before this version knew how to say so is not announced now.
+-- What expired before this version knew how to say so is not announced now. Row-level security is forced on the tables'
+-- owner too, who sees none of the rows while it is.
+ALTER TABLE "license" NO FORCE ROW LEVEL SECURITY;
 UPDATE "license" SET "expiring_announced_for" = "expires_at", "expired_announced_for" = "expires_at" WHERE "expires_at" <= now();
+ALTER TABLE "license" FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE "license" ADD CONSTRAINT "license_process_count_check" CHECK ("process_count" >= 0);
 
