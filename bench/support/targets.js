@@ -34,6 +34,10 @@ export class Target {
     }
   }
 
+  get pid() {
+    return this.#child.pid;
+  }
+
   /** The last of what it has printed. */
   get output() {
     return this.#output;

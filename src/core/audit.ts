@@ -1,6 +1,8 @@
+import { v7 as uuidv7 } from 'uuid';
 import { canonicalJson } from '../domain/canonical-json.js';
 import type { Prisma } from '../generated/prisma/client.js';
 import type { Db } from './database.js';
+import { insertMany } from './insert.js';
 import { toEventRows } from './outbox.js';
 import { currentRequest } from './request-context.js';
 
@@ -64,8 +66,11 @@ export async function recordChanges(db: Db, changes: readonly Change[]): Promise
   const recorded = withDifferences(changes);
   if (recorded.length === 0) return;
   const request = currentRequest();
-  await db.auditEntry.createMany({
-    data: recorded.map(({ action, resource, before, after, environmentId, changed }) => ({
+  await insertMany(
+    db,
+    'audit_entry',
+    recorded.map(({ action, resource, before, after, environmentId, changed }) => ({
+      id: uuidv7(),
       action,
       resourceType: resource.type,
       resourceId: resource.id,
@@ -78,7 +83,7 @@ export async function recordChanges(db: Db, changes: readonly Change[]): Promise
       ...(environmentId === undefined ? {} : { environmentId }),
       ...(resource.segmentId === undefined ? {} : { segmentId: resource.segmentId }),
     })),
-  });
+  );
   await writeEvents(db, recorded);
 }
 
@@ -91,8 +96,7 @@ export async function recordEvents(db: Db, changes: readonly Change[]): Promise<
 }
 
 async function writeEvents(db: Db, changes: readonly RecordedChange[]): Promise<void> {
-  const events = toEventRows(changes);
-  if (events.length > 0) await db.event.createMany({ data: events });
+  await insertMany(db, 'event', toEventRows(changes));
 }
 
 /** Those in which anything differs. */

@@ -52,7 +52,7 @@ export interface Problem extends Issue {
 export interface PlannedLicense {
   columns: Prisma.LicenseCreateManyInput & { id: string };
   entitlements: { entitlementId: string; code: string; expiresAt: Date | null; quantity: number | null }[];
-  machines: Prisma.MachineCreateManyInput[];
+  machines: (Prisma.MachineCreateManyInput & { id: string })[];
   policy: PolicyRow;
   testClock: TestClock | null;
   now: Date;

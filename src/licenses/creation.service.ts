@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { type Change, recordChanges } from '../core/audit.js';
 import { Clock } from '../core/clock.js';
+import { insertFree, insertMany } from '../core/insert.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
 import { MasterKey } from '../core/master-key.js';
 import type { License, Machine } from '../generated/prisma/client.js';
@@ -50,8 +51,12 @@ export class CreationService {
   async save(db: Db, tenant: Tenant, licenses: readonly PlannedLicense[]): Promise<(LicenseRow | null)[]> {
     // In the order of what is unique: two that want the same keys wait for each other, and never in a circle.
     const inOrder = [...licenses].sort((a, b) => Buffer.compare(a.columns.keyDigest, b.columns.keyDigest));
-    const data = inOrder.map(({ columns }) => columns);
-    const rows = byId(await db.license.createManyAndReturn({ data, skipDuplicates: true }));
+    const ids = await insertFree(
+      db,
+      'license',
+      inOrder.map(({ columns }) => columns),
+    );
+    const rows = byId(await db.license.findMany({ where: { id: { in: ids } } }));
     const made = licenses.filter(({ columns }) => rows.has(columns.id));
     const machines = await attachBelongings(db, made);
     const counts = new Map<string, number>();
@@ -90,9 +95,11 @@ async function attachBelongings(db: Db, made: readonly PlannedLicense[]): Promis
       createdAt: now,
     })),
   );
-  if (attached.length > 0) await db.licenseEntitlement.createMany({ data: attached });
+  await insertMany(db, 'license_entitlement', attached);
   const machines = made.flatMap((license) => license.machines);
-  const rows = machines.length === 0 ? [] : await db.machine.createManyAndReturn({ data: machines });
+  await insertMany(db, 'machine', machines);
+  const where = { id: { in: machines.map(({ id }) => id) } };
+  const rows = machines.length === 0 ? [] : await db.machine.findMany({ where, orderBy: { id: 'asc' } });
   const byLicense = new Map<string, Machine[]>();
   for (const row of rows) byLicense.set(row.licenseId, [...(byLicense.get(row.licenseId) ?? []), row]);
   return byLicense;
