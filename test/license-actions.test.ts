@@ -347,6 +347,73 @@ describe('a rotated key', () => {
       { path: 'key' },
     ]);
   });
+
+  it('is shown to nobody who sent the one before it, however close behind', async () => {
+    const license = await vendor.licenseUnder({});
+    let known = license.key as string;
+    for (let turn = 0; turn < 5; turn += 1) {
+      const holder = withLicense(server.url, known);
+      const asking = Promise.all(Array.from({ length: 8 }, () => holder.get('/licenses/me')));
+      const rotated = expectStatus(await vendor.api.post(`/licenses/${license.id}/rotate-key`, { overlapSeconds: 0 }), 200).body.data.key;
+      for (const { status, body } of await asking) {
+        if (status === 200) expect([known, null]).toContain(body.data.key);
+      }
+      known = rotated;
+    }
+  });
+
+  it('is shown to whoever rotates it, also without licenses:read', async () => {
+    const license = await vendor.licenseUnder({});
+    const writer = await vendor.keyWith('licenses:write');
+    const { key } = expectStatus(await writer.post(`/licenses/${license.id}/rotate-key`, {}), 200).body.data;
+    expect(await vendor.validate({ key }, { fingerprint: 'fingerprint' })).toMatchObject({ license: { id: license.id } });
+  });
+
+  it('of a deleted license stands in the way of nobody else', async () => {
+    const policy = await vendor.policy({ requireFingerprint: false });
+    const ids = { productId: policy.productId, policyId: policy.id };
+    const key = unique('CHOSEN');
+    const first = await vendor.license({ ...ids, key });
+    expectStatus(await vendor.api.post(`/licenses/${first.id}/rotate-key`, { overlapSeconds: 2_592_000 }), 200);
+    expectStatus(await vendor.api.delete(`/licenses/${first.id}`), 204);
+    const second = await vendor.license({ ...ids, key });
+    expectStatus(await vendor.api.post(`/licenses/${second.id}/rotate-key`, { overlapSeconds: 3600 }), 200);
+    expect(await vendor.validate({ key }, { account: vendor.account.slug })).toMatchObject({ valid: true, license: { id: second.id } });
+  });
+
+  it('is refused at once when the clock of its license has passed its end', async () => {
+    const clock = expectStatus(await vendor.testApi.post('/test-clocks', { frozenAt: '2026-01-01T00:00:00Z' }), 201).body.data;
+    const license = await vendor.licenseUnder({}, { testClockId: clock.id }, vendor.testApi);
+    expectStatus(await vendor.testApi.post(`/licenses/${license.id}/rotate-key`, { overlapSeconds: 60 }), 200);
+    const holder = vendor.app(license);
+    expectStatus(await holder.get('/licenses/me'), 200);
+    expectStatus(await vendor.testApi.post(`/test-clocks/${clock.id}/advance`, { to: '2026-01-01T00:01:00Z' }), 200);
+    expect((await holder.post('/machines', { fingerprint: 'fingerprint' })).status).toBe(401);
+  });
+});
+
+describe('a change of a license', () => {
+  it('that says of the expiry what is so already keeps the wait for its event, and the day of the month', async () => {
+    const waiting = await vendor.licenseUnder({ durationDays: 30, expirationBasis: 'FROM_FIRST_VALIDATION', requireFingerprint: false });
+    expectStatus(await vendor.api.patch(`/licenses/${waiting.id}`, { name: 'x', expiresAt: waiting.expiresAt }), 200);
+    expect((await vendor.validate(waiting)).license.expiresAt).not.toBeNull();
+
+    const clock = expectStatus(await vendor.testApi.post('/test-clocks', { frozenAt: '2026-01-31T10:00:00Z' }), 201).body.data;
+    const monthly = await vendor.licenseUnder({ durationCalendarMonths: 1 }, { testClockId: clock.id }, vendor.testApi);
+    expectStatus(await vendor.testApi.patch(`/licenses/${monthly.id}`, { expiresAt: monthly.expiresAt }), 200);
+    const renewed = expectStatus(await vendor.testApi.post(`/licenses/${monthly.id}/renew`), 200).body.data;
+    expect([monthly.expiresAt, renewed.expiresAt]).toEqual(['2026-02-28T10:00:00.000Z', '2026-03-31T10:00:00.000Z']);
+  });
+
+  it('of its policy to count from creation ends the wait with the next success, whose answer does not contradict itself', async () => {
+    const clock = expectStatus(await vendor.testApi.post('/test-clocks', { frozenAt: '2026-01-01T00:00:00Z' }), 201).body.data;
+    const rules = { durationDays: 3, expirationBasis: 'FROM_FIRST_ACTIVATION', requireFingerprint: false };
+    const license = await vendor.licenseUnder(rules, { testClockId: clock.id }, vendor.testApi);
+    expectStatus(await vendor.testApi.post(`/test-clocks/${clock.id}/advance`, { to: '2026-02-01T00:00:00Z' }), 200);
+    expectStatus(await vendor.testApi.patch(`/policies/${license.policyId}`, { expirationBasis: 'FROM_CREATION' }), 200);
+    const expected = { valid: true, code: 'VALID', license: { status: 'active', expiresAt: '2026-02-04T00:00:00.000Z' } };
+    expect([await vendor.validate(license), await vendor.validate(license)]).toMatchObject([expected, expected]);
+  });
 });
 
 describe('machines', () => {

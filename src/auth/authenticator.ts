@@ -175,7 +175,7 @@ export class Authenticator {
     if (isRotatedOut(keyValidUntil, this.clock.now(frozenAt === null ? null : { frozenAt }))) throw failed();
     attribute({ actor: { type: 'license', id: license.id }, credential: license.id, environmentId: license.environmentId });
     if (contradicts(environment, license.environment)) throw failed();
-    return { kind: 'license', tenant: tenantOf(license), licenseId: license.id, isRotatedOut: keyValidUntil !== null };
+    return { kind: 'license', tenant: tenantOf(license), licenseId: license.id, keyDigest: wanted.digest };
   }
 
   private requireLiving({ revokedAt, endsAt }: { revokedAt: Date | null; endsAt: Date | null }): void {

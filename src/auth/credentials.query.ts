@@ -97,10 +97,13 @@ export interface UserKeyAccount {
  * its clock; null = without end). Several may have had a vendor's own key; the one that had it last counts.
  */
 export const licenseOfKey = `
-      FROM (SELECT id, NULL::timestamptz AS valid_until FROM license WHERE key_digest = $1 AND deleted_at IS NULL
+      FROM (SELECT id, NULL::timestamptz AS valid_until, NULL::timestamptz AS given_up_at
+              FROM license WHERE key_digest = $1 AND deleted_at IS NULL
             UNION ALL
-            SELECT license_id, valid_until FROM former_license_key WHERE key_digest = $1
-             ORDER BY valid_until DESC NULLS FIRST LIMIT 1) AS key
+            SELECT license_id, valid_until, former_license_key.created_at
+              FROM former_license_key JOIN license ON license.id = license_id
+             WHERE former_license_key.key_digest = $1 AND license.deleted_at IS NULL
+             ORDER BY given_up_at DESC NULLS FIRST LIMIT 1) AS key
       JOIN license ON license.id = key.id
       LEFT JOIN test_clock ON test_clock.id = license.test_clock_id
       JOIN environment ON environment.id = license.environment_id`;

@@ -66,8 +66,8 @@ export interface LicensePrincipal {
   kind: 'license';
   tenant: Tenant;
   licenseId: string;
-  /** Its key has a successor, and works until the overlap ends. Whoever rotates a key that leaked gives nobody the new one. */
-  isRotatedOut: boolean;
+  /** Of the key that was sent. While it is the license's own, the license is shown with its key. */
+  keyDigest: Uint8Array;
 }
 
 /** The ones that belong to a tenant: what the guard lets through to routes with scopes or a license mark. */

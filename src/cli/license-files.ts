@@ -1,5 +1,5 @@
-import { createReadStream, createWriteStream } from 'node:fs';
-import { access, constants } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { access, constants, open, stat } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { invalid } from '../domain/errors.js';
@@ -28,9 +28,11 @@ const SHOWN_FAILURES = 100;
 export async function importLicenses(path: string, options: ImportOptions): Promise<Outcome> {
   const { account, environment, dryRun = false } = options;
   const file = { format: options.format ?? formatOf(path), read: () => createReadStream(path) };
-  await access(path, constants.R_OK).catch(() => {
-    throw invalid([{ path: '<file>', message: `cannot be read: ${path}` }]);
-  });
+  const isReadable = await access(path, constants.R_OK).then(
+    async () => (await stat(path)).isFile(),
+    () => false,
+  );
+  if (!isReadable) throw invalid([{ path: '<file>', message: `cannot be read: ${path}` }]);
   const startedAt = performance.now();
   const progress = (rows: number): void => {
     const seconds = (performance.now() - startedAt) / 1000;
@@ -45,6 +47,13 @@ export async function importLicenses(path: string, options: ImportOptions): Prom
 /** `licenses export`: a line for each license, to the standard output or a file. */
 export async function exportLicenses({ account, environment, output }: ExportOptions): Promise<Outcome> {
   let exported = 0;
+  // Keys are in it: for its owner alone.
+  const file =
+    output === undefined
+      ? null
+      : await open(output, 'w', 0o600).catch(() => {
+          throw invalid([{ path: '--output', message: `cannot be written: ${output}` }]);
+        });
   await inSession(async (session) => {
     const lines = session.get(ExportService).lines(await session.caller(account, environment), {});
     const counted = async function* (): AsyncGenerator<string> {
@@ -53,9 +62,8 @@ export async function exportLicenses({ account, environment, output }: ExportOpt
         yield text;
       }
     };
-    // Keys are in it: for its owner alone.
-    if (output === undefined) await pipeline(Readable.from(counted()), process.stdout, { end: false });
-    else await pipeline(Readable.from(counted()), createWriteStream(output, { mode: 0o600 }));
+    if (file === null) await pipeline(Readable.from(counted()), process.stdout, { end: false });
+    else await pipeline(Readable.from(counted()), file.createWriteStream());
   });
   process.stderr.write(`${String(exported)} licenses exported\n`);
   return { document: output === undefined ? undefined : { exported }, text: '' };

@@ -102,6 +102,11 @@ export class Database {
     return result;
   }
 
+  /** Whether units of work that begin now share one transaction. */
+  get isInOneTransaction(): boolean {
+    return this.shared.getStore()?.isOpen === true;
+  }
+
   /** When what was done so far is kept: at once, or where units share a transaction after that; never when it is lost. */
   afterCommit(action: () => void): void {
     const transaction = this.shared.getStore();

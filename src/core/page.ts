@@ -111,7 +111,7 @@ function decodeCursor(cursor: string, { list, sort }: Listing): Position {
     const [cursorList, cursorSort, value, id] = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8')) as unknown[];
     const isTime =
       (value === null && !/^-?createdAt$/.test(sort)) ||
-      (typeof value === 'string' && /^\d{4}-\d\d-\d\dT[\d:.]+Z$/.test(value) && !Number.isNaN(Date.parse(value)));
+      (typeof value === 'string' && /^(?!0000)\d{4}-\d\d-\d\dT[\d:.]+Z$/.test(value) && !Number.isNaN(Date.parse(value)));
     if (cursorList !== list || cursorSort !== sort || !isTime || typeof id !== 'string' || !ID.test(id)) throw refusal;
     return { at: value === null ? null : new Date(value), id };
   } catch {

@@ -25,20 +25,29 @@ export interface Held {
 
 /**
  * Hold a living row that the caller may change until the end of the work: changes to it, its deletion among them, come
- * one after the other. `field` names the reference in the body that led here.
+ * one after the other. Whoever refers to it meanwhile does not wait. `field` names the reference in the body that led here.
  * @throws 404
  */
-export async function hold(db: Db, tenant: Tenant, type: Held['type'], id: string, field?: string): Promise<Held> {
+export function hold(db: Db, tenant: Tenant, type: Held['type'], id: string, field?: string): Promise<Held> {
+  return holdRow(db, tenant, type, id, 'FOR NO KEY UPDATE', field);
+}
+
+/** Held to be deleted: only when nobody refers to it any more in a work that has not ended (`FOR KEY SHARE`). */
+export function holdToDelete(db: Db, tenant: Tenant, type: Held['type'], id: string): Promise<Held> {
+  return holdRow(db, tenant, type, id, 'FOR UPDATE');
+}
+
+async function holdRow(db: Db, tenant: Tenant, type: Held['type'], id: string, lock: string, field?: string): Promise<Held> {
   const mine = tenant.segmentId === null ? Prisma.empty : Prisma.sql`AND segment_id = ${tenant.segmentId}::uuid`;
   const [row] = await db.$queryRaw<{ segmentId: string | null }[]>`
-    SELECT segment_id AS "segmentId" FROM ${Prisma.raw(type)} WHERE id = ${id}::uuid AND deleted_at IS NULL ${mine} FOR UPDATE`;
+    SELECT segment_id AS "segmentId" FROM ${Prisma.raw(type)} WHERE id = ${id}::uuid AND deleted_at IS NULL ${mine} ${Prisma.raw(lock)}`;
   if (row === undefined) throw notFound(type.replace('_', ' '), field);
   return { type, id, segmentId: row.segmentId };
 }
 
 /**
  * For a rule that is about everyone's rows: row-level security would hide those of others from a segment key, and the
- * rule would be broken. `work` only reads, and the caller is told no more than the verdict. `reason` says why; a test
+ * rule would be broken. `work` reads, or does what follows for everyone; the caller is told no more than the verdict. `reason` says why; a test
  * lists the callers. When `work` throws, the whole unit of work must fail with it.
  */
 export async function acrossSegments<T>(db: Db, tenant: Tenant, reason: string, work: () => Promise<T>): Promise<T> {

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { finalize, from, mergeMap, type Observable } from 'rxjs';
+import { currentRequest } from './request-context.js';
 import { invalid, LatchkeyError } from '../domain/errors.js';
 
 /**
@@ -39,6 +40,9 @@ interface FileRule {
 
 const FILE = 'latchkey:file';
 const MIB = 1024 * 1024;
+/** At once, in this process. */
+const MAX_FILES = 2;
+const RETRY_AFTER_SECONDS = 5;
 
 /** The route takes a file of one of these types instead of JSON. */
 export const TakesFile = (rule: FileRule): MethodDecorator => SetMetadata(FILE, rule);
@@ -56,16 +60,36 @@ export function requireFile({ file }: Request): SpooledFile {
 /** Before all others: what reads the request's content finds it. */
 @Injectable()
 export class SpoolInterceptor implements NestInterceptor {
+  /** Of whom a file is being taken, from its first byte to the answer. */
+  private readonly busy = new Set<string>();
+
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const rule = fileRuleOf(context.getHandler());
     if (rule === undefined) return next.handle();
     const request = context.switchToHttp().getRequest<Request>();
+    const environmentId = currentRequest()?.environmentId ?? '';
+    this.admit(environmentId);
     return from(spool(request, rule)).pipe(
       mergeMap(({ file, close }) => {
         request.file = file;
         return next.handle().pipe(finalize(close));
       }),
+      finalize(() => this.busy.delete(environmentId)),
     );
+  }
+
+  /** Files are long work: no tenant keeps the disk and the database's connections from the others. */
+  private admit(environmentId: string): void {
+    if (this.busy.has(environmentId)) {
+      const details = { policy: 'files', limit: 1, retryAfterSeconds: RETRY_AFTER_SECONDS };
+      throw new LatchkeyError(
+        'RATE_LIMITED',
+        'Another file of this environment is being taken: send this one when that is answered.',
+        details,
+      );
+    }
+    if (this.busy.size >= MAX_FILES) throw new LatchkeyError('UNAVAILABLE', 'Too many files are being taken. Try again shortly.');
+    this.busy.add(environmentId);
   }
 }
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import {
   DAY_MS,
+  changedTerm,
   clockStartedBy,
   expiryState,
   explicitTerm,
@@ -162,30 +163,39 @@ describe('the beginning', () => {
 
   it('without a term there is no expiry', () => {
     expect(initialTerm(undefined, policy(), now)).toEqual(perpetual);
-    expect(clockStartedBy('FROM_FIRST_USE', { ...waiting, createdAt: now }, policy({ expirationBasis: 'FROM_FIRST_USE' }), now)).toEqual(
-      perpetual,
-    );
+    expect(clockStartedBy('FROM_FIRST_USE', waiting, policy({ expirationBasis: 'FROM_FIRST_USE' }), now)).toEqual(perpetual);
   });
 
   it.each(expirationBases.flatMap((basis) => expirationBases.map((event) => ({ basis, event }))))(
     'a license that waits for $basis, at $event',
     ({ basis, event }) => {
       const rules = policy({ durationDays: 30, expirationBasis: basis });
-      // The policy came to count from creation while the license waited: then it did so in vain, and any event ends that.
+      // The policy came to count from creation while the license waited: then any event ends that.
       const expected = event === basis || basis === 'FROM_CREATION' ? running : null;
-      expect(clockStartedBy(event, { clockPending: true, createdAt: now }, rules, now)).toEqual(expected);
+      expect(clockStartedBy(event, { clockPending: true }, rules, now)).toEqual(expected);
     },
   );
 
-  it('a clock that waited in vain counts from creation, not from the event that ends the wait', () => {
+  it('a clock that waited counts from the event that ends the wait, never from before: no license is over before it began', () => {
     const rules = policy({ durationDays: 30, expirationBasis: 'FROM_CREATION' });
     const later = date('2031-01-01T00:00:00.000Z');
-    expect(clockStartedBy('FROM_FIRST_VALIDATION', { clockPending: true, createdAt: now }, rules, later)).toEqual(running);
+    expect(clockStartedBy('FROM_FIRST_VALIDATION', { clockPending: true }, rules, later)?.expiresAt).toEqual(
+      date('2031-01-31T00:00:00.000Z'),
+    );
+  });
+
+  it('to say of an expiry what is so already changes nothing of the term', () => {
+    const at = date('2031-01-31T00:00:00.000Z');
+    expect(changedTerm({ expiresAt: at }, new Date(at))).toEqual({});
+    expect(changedTerm({ expiresAt: null }, null)).toEqual({});
+    expect(changedTerm({ expiresAt: at }, undefined)).toEqual({});
+    expect(changedTerm({ expiresAt: at }, null)).toEqual(perpetual);
+    expect(changedTerm({ expiresAt: null }, at)).toEqual({ expiresAt: at, termAnchorAt: at, clockPending: false });
   });
 
   it('the clock starts once', () => {
     const rules = policy({ durationDays: 30, expirationBasis: 'FROM_FIRST_VALIDATION' });
-    expect(clockStartedBy('FROM_FIRST_VALIDATION', { clockPending: false, createdAt: now }, rules, now)).toBeNull();
+    expect(clockStartedBy('FROM_FIRST_VALIDATION', { clockPending: false }, rules, now)).toBeNull();
   });
 });
 

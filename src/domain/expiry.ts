@@ -64,6 +64,14 @@ export function explicitTerm(expiresAt: Date | null): TermColumns {
   return { expiresAt, termAnchorAt: expiresAt, clockPending: false };
 }
 
+/**
+ * What a change says of the term. To say what is so already, as in sending back what was read, changes nothing: neither
+ * does it end the wait for an event, nor give calendar months another day.
+ */
+export function changedTerm(license: Pick<TermColumns, 'expiresAt'>, expiresAt: Date | null | undefined): Partial<TermColumns> {
+  return expiresAt === undefined || expiresAt?.getTime() === license.expiresAt?.getTime() ? {} : explicitTerm(expiresAt);
+}
+
 /** A license that is made with an expiry in the past, like one that is taken over from elsewhere, is no news to anyone. */
 export function announcedAlready(
   expiresAt: Date | null | undefined,
@@ -75,17 +83,18 @@ export function announcedAlready(
 
 /**
  * The term that an event begins, or null when it is not the one that the license waits for. A license that waits while
- * its policy has come to count from creation has waited in vain: any event begins its term, back then.
+ * its policy has come to count from creation waits for nothing any more: the next event begins its term, then and not back
+ * at creation, so that nobody's license is over before it began.
  */
 export function clockStartedBy(
   event: ExpirationBasis,
-  license: Pick<TermColumns, 'clockPending'> & { createdAt: Date },
+  license: Pick<TermColumns, 'clockPending'>,
   policy: TermPolicy & Pick<PolicyRules, 'expirationBasis'>,
   at: Date,
 ): TermColumns | null {
-  const fromCreation = policy.expirationBasis === 'FROM_CREATION';
-  if (!license.clockPending || (policy.expirationBasis !== event && !fromCreation)) return null;
-  return { expiresAt: null, termAnchorAt: null, clockPending: false, ...firstTerm(policy, fromCreation ? license.createdAt : at) };
+  const isAwaited = policy.expirationBasis === event || policy.expirationBasis === 'FROM_CREATION';
+  if (!license.clockPending || !isAwaited) return null;
+  return { expiresAt: null, termAnchorAt: null, clockPending: false, ...firstTerm(policy, at) };
 }
 
 /** Where a license stands in its term. Expiry is exclusive: at `expiresAt` itself it is over. */

@@ -26,7 +26,7 @@ export function takenOverTerm(stated: StatedTerm, policy: TermPolicy & Pick<Poli
   }
   const term = initialTerm(undefined, policy, createdAt);
   const begun = beginningOf(stated, policy.expirationBasis);
-  return { ...term, ...(begun === null ? null : clockStartedBy(policy.expirationBasis, { ...term, createdAt }, policy, begun)) };
+  return { ...term, ...(begun === null ? null : clockStartedBy(policy.expirationBasis, term, policy, begun)) };
 }
 
 /** When the event that a term waits for has happened; null = it has not, or nobody knows when. */

@@ -6,6 +6,7 @@ import { isRevoked } from './license-state.js';
 import type { FingerprintMatching } from './policy.js';
 import { limitOf, machineLimits, usageOf, type Limit, type MachineLimit } from './seats.js';
 import type { Facts, Outcome, ValidationCode } from './validation.js';
+import { MAX_USES } from './usage.js';
 import { coversVersion } from './versions.js';
 
 export interface Rule {
@@ -196,8 +197,8 @@ function missingScopes({ policy, request }: Facts): string[] {
 
 function requiredScopeVerdict(facts: Facts): Outcome {
   if (facts.policy.requiredScopes.length === 0) return skip('The policy requires nothing to be sent.');
-  const [missing] = missingScopes(facts);
-  return missing === undefined ? pass : fail('SCOPE_REQUIRED', `The policy requires ${missing} to be sent.`);
+  const missing = missingScopes(facts);
+  return missing.length === 0 ? pass : fail('SCOPE_REQUIRED', `The policy requires ${missing.join(' and ')} to be sent.`);
 }
 
 function productVerdict({ license, productCode, request }: Facts): Outcome {
@@ -327,11 +328,8 @@ function entitlementVerdict(facts: Facts): Outcome {
   return missing.length === 0 ? pass : fail('ENTITLEMENTS_MISSING', `The license lacks the entitlement ${missing.join(', ')}.`);
 }
 
-/** As far as uses are counted: PostgreSQL's `integer`. */
-const MOST_USES = 2_147_483_647;
-
 function usesVerdict({ license, policy, request }: Facts): Outcome {
   const max = license.maxUsesOverride ?? policy.maxUses;
-  if (license.usesCount + (request.increment ?? 0) > (max ?? MOST_USES)) return fail('USES_EXCEEDED');
+  if (license.usesCount + (request.increment ?? 0) > (max ?? MAX_USES)) return fail('USES_EXCEEDED');
   return max === null ? skip('Uses are not limited.') : pass;
 }

@@ -19,7 +19,7 @@ export async function entitlementIds(db: Db, codes: readonly string[], field: st
 /** Held until the end of the work: one that is being deleted is attached to nothing more. What is not in it is unknown. */
 export async function entitlementIdsByCode(db: Db, codes: readonly string[]): Promise<Map<string, string>> {
   const found = await db.$queryRaw<{ id: string; code: string }[]>`
-    SELECT id, code FROM entitlement WHERE code = ANY(${[...codes]}) AND deleted_at IS NULL ORDER BY id FOR SHARE`;
+    SELECT id, code FROM entitlement WHERE code = ANY(${[...codes]}) AND deleted_at IS NULL ORDER BY id FOR KEY SHARE`;
   return new Map(found.map(({ id, code }) => [code, id]));
 }
 

@@ -4,7 +4,7 @@ import { Clock } from '../core/clock.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
 import { containsAnyCase } from '../core/like.js';
 import { type Page, paginate } from '../core/page.js';
-import { acrossSegments, hold, ofSegment } from '../core/segment.js';
+import { acrossSegments, hold, holdToDelete, ofSegment } from '../core/segment.js';
 import { notFound } from '../domain/errors.js';
 import type { Entitlement, Prisma } from '../generated/prisma/client.js';
 import {
@@ -14,6 +14,7 @@ import {
   toEntitlementView,
   type UpdateEntitlementBody,
 } from './entitlements.dto.js';
+import { detachEverywhere, holdHolders } from './holders.query.js';
 
 @Injectable()
 export class EntitlementsService {
@@ -62,30 +63,18 @@ export class EntitlementsService {
     });
   }
 
-  /** Detached from every policy and license that has it, whoever made those. */
+  /** Detached from every policy and license that has it, whoever made those; each of them is told. */
   remove(tenant: Tenant, id: string): Promise<void> {
     return this.database.within(tenant, async (db) => {
-      const [row] = await db.entitlement.updateManyAndReturn({
-        where: { id, deletedAt: null, ...ofSegment(tenant) },
-        data: { deletedAt: this.clock.now() },
+      await load(db, tenant, id);
+      await acrossSegments(db, tenant, 'the licenses and policies that lose an entitlement', () => holdHolders(db, id, 'wait'));
+      const resource = await holdToDelete(db, tenant, 'entitlement', id);
+      const deletedAt = this.clock.now();
+      const row = await db.entitlement.update({ where: { id }, data: { deletedAt } });
+      await acrossSegments(db, tenant, 'the licenses and policies that lose an entitlement', async () => {
+        await holdHolders(db, id, 'skip');
+        await detachEverywhere(db, tenant, row, deletedAt);
       });
-      if (row === undefined) throw notFound('entitlement');
-      // First the policies and licenses that had it: the database keeps what they were, with it.
-      const updatedAt = this.clock.now();
-      await db.policy.updateMany({ where: { entitlements: { some: { entitlementId: id } } }, data: { updatedAt } });
-      await acrossSegments(
-        db,
-        tenant,
-        'the licenses that lose an entitlement',
-        () =>
-          // Each in its own time: also that of its test clock.
-          db.$executeRaw`
-          UPDATE license SET updated_at = COALESCE((SELECT frozen_at FROM test_clock WHERE test_clock.id = license.test_clock_id), ${updatedAt})
-           WHERE id IN (SELECT license_id FROM license_entitlement WHERE entitlement_id = ${id}::uuid)`,
-      );
-      await db.policyEntitlement.deleteMany({ where: { entitlementId: id } });
-      await db.licenseEntitlement.deleteMany({ where: { entitlementId: id } });
-      const resource = { type: 'entitlement', id, segmentId: row.segmentId };
       await recordChange(db, { action: 'entitlement.deleted', resource, before: toEntitlementView(row, tenant.environment) });
     });
   }

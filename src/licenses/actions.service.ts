@@ -64,10 +64,12 @@ export class ActionsService {
   /** A new key; the old one, and those before it, work until their overlaps end. 409 for a taken key. */
   async rotateKey(caller: TenantPrincipal, id: string, { key, overlapSeconds }: RotateLicenseKeyBody): Promise<LicenseView> {
     if (key !== undefined && hasGeneratedFormat(key)) throw invalid([{ path: 'key', message: 'must not look like a generated key' }]);
+    let rotated: string | null = null;
     const view = await this.changes.change(caller, id, 'rotate-key', async (db, license, now) => {
       const product = await db.product.findUniqueOrThrow({ where: { id: license.productId } });
       const columns = keyColumns(id, key, product, { tenant: caller.tenant, masterKey: this.masterKey });
       if (Buffer.compare(columns.keyDigest, license.keyDigest) === 0) throw taken('key');
+      rotated = this.masterKey.open(columns.keySealed, id);
       const { keyDigest, pepperId } = license;
       const validUntil = new Date(now.getTime() + overlapSeconds * 1000);
       return {
@@ -84,7 +86,8 @@ export class ActionsService {
       };
     });
     this.credentials.clear();
-    return view;
+    // Whoever rotates a key is shown the new one.
+    return { ...view, key: rotated };
   }
 
   /** Every machine gives its seat back, in every state of the license. */

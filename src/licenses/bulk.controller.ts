@@ -1,10 +1,10 @@
-import { Controller, Get, Post, Query, Req, Res } from '@nestjs/common';
+import { Body, Controller, Get, Post, Query, Req, Res } from '@nestjs/common';
 import { ApiBody, ApiConsumes, ApiExtraModels, ApiOperation, ApiResponse, ApiTags, getSchemaPath } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
 import { Requires } from '../auth/access.js';
 import { type VendorPrincipal, Caller } from '../auth/principal.js';
 import { NDJSON, sendLines } from '../core/lines.js';
-import { AnswersOne, Bare } from '../core/openapi.js';
+import { AnswersCreatedList, AnswersOne, Bare, Fails } from '../core/openapi.js';
 import { requireFile, TakesFile } from '../core/spool.js';
 import { IMPORT_LIMIT_BYTES } from './bodies.js';
 import { ExportQuery } from './export.dto.js';
@@ -12,6 +12,8 @@ import { ExportService } from './export.service.js';
 import { ImportedLicense, ImportQuery, ImportReport } from './import.dto.js';
 import { formatOfType } from './import.file.js';
 import { ImportService } from './import.service.js';
+import { BulkLicensesBody, LicenseView } from './licenses.dto.js';
+import { LicensesService } from './licenses.service.js';
 
 /** With an idempotency key a whole file is one transaction. */
 const IMPORT_TIMEOUT_MS = 15 * 60_000;
@@ -26,9 +28,22 @@ A vendor's own key, or a key that was generated here and is free, is kept; witho
 @Controller('api/v1/licenses')
 export class BulkController {
   constructor(
+    private readonly licenses: LicensesService,
     private readonly imports: ImportService,
     private readonly exports: ExportService,
   ) {}
+
+  @Post('bulk')
+  @Requires('licenses:write')
+  @AnswersCreatedList(LicenseView)
+  @Fails('NOT_FOUND', 'CONFLICT')
+  @ApiOperation({
+    summary: 'Create many licenses',
+    description: 'All of them or none; the body may have 4 MiB. Problems are named like `licenses[3].policyId`.',
+  })
+  createMany(@Caller() caller: VendorPrincipal, @Body() body: BulkLicensesBody) {
+    return this.licenses.createMany(caller, body);
+  }
 
   @Post('import')
   @Requires('licenses:write')

@@ -56,9 +56,15 @@ export class ChangeService {
     });
   }
 
-  /** Keys are shown to those who may read licenses, and a license's own to itself: but to no key that was rotated out. */
+  /**
+   * Keys are shown to those who may read licenses, and a license's own to itself: to a key that was rotated out, be it a
+   * moment ago, never its successor. Whoever rotates a key that leaked gives nobody the new one.
+   */
   view({ tenant, ...caller }: TenantPrincipal, row: LicenseRow, now = this.clock.now(row.testClock)): LicenseView {
-    const seesKey = caller.kind === 'license' ? !caller.isRotatedOut : missingScopes(caller.scopes, ['licenses:read']).length === 0;
+    const seesKey =
+      caller.kind === 'license'
+        ? Buffer.compare(caller.keyDigest, row.keyDigest) === 0
+        : missingScopes(caller.scopes, ['licenses:read']).length === 0;
     const key = seesKey ? this.masterKey.open(row.keySealed, row.id) : null;
     return toLicenseView(row, tenant.environment, key, now);
   }

@@ -37,6 +37,11 @@ export interface Past {
   machines?: readonly PastMachine[];
 }
 
+/** What has happened cannot be still to come. */
+const pastTimes = [
+  'createdAt', 'firstValidatedAt', 'firstActivatedAt', 'lastValidatedAt', 'lastCheckInAt', 'suspendedAt', 'bannedAt', 'revokedAt',
+] as const satisfies (keyof Past)[]; // prettier-ignore
+
 export interface PastMachine extends Omit<ActivateMachineBody, 'licenseId'> {
   createdAt?: Date;
   lastHeartbeatAt?: Date | null;
@@ -121,6 +126,8 @@ function rowsOf(license: NewLicense, found: Found, keys: KeyRing, now: Date): Pl
   const id = uuidv7();
   const createdAt = past.createdAt ?? now;
   const machines = (past.machines ?? []).map((machine) => machineColumns(id, machine, now));
+  const ahead = pastTimes.find((name) => (past[name]?.getTime() ?? 0) > now.getTime());
+  if (ahead !== undefined) return { problem: { code: 'VALIDATION_ERROR', path: ahead, message: 'must not be in the future' } };
   const { firstValidatedAt = null, firstActivatedAt = firstOf(machines) } = past;
   const stated = { ...past, expiresAt: license.expiresAt, createdAt, firstValidatedAt, firstActivatedAt };
   const term = takenOverTerm(stated, policy);

@@ -25,12 +25,12 @@ export async function holdReferences(db: Db, licenses: readonly Referring[]): Pr
   const policyIds = distinct(licenses.map(({ policyId }) => policyId));
   const clockIds = distinct(licenses.map(({ testClockId }) => testClockId ?? null).filter((id) => id !== null));
   const codes = distinct(licenses.flatMap(({ entitlements = [] }) => entitlements.map(({ code }) => code)));
-  // As its counter is about to be moved: a product that is being deleted takes no license, and one that got one is not deleted.
+  // Not to be deleted until the end; that others count on it, or change it, is no reason to wait for them.
   const products = await db.$queryRaw<{ id: string; keyPrefix: string }[]>`
     SELECT id, key_prefix AS "keyPrefix" FROM product
-     WHERE id = ANY(${productIds}::uuid[]) AND deleted_at IS NULL ORDER BY id FOR NO KEY UPDATE`;
+     WHERE id = ANY(${productIds}::uuid[]) AND deleted_at IS NULL ORDER BY id FOR KEY SHARE`;
   const held = await db.$queryRaw<{ id: string }[]>`
-    SELECT id FROM policy WHERE id = ANY(${policyIds}::uuid[]) AND deleted_at IS NULL ORDER BY id FOR SHARE`;
+    SELECT id FROM policy WHERE id = ANY(${policyIds}::uuid[]) AND deleted_at IS NULL ORDER BY id FOR KEY SHARE`;
   const policies = await db.policy.findMany({ where: { id: { in: held.map(({ id }) => id) } }, include: includeEntitlementCodes });
   return {
     products: byId(products),
@@ -60,12 +60,14 @@ export const TAKEN_KEYS = {
        AND former.valid_until > COALESCE(test_clock.frozen_at, now())`,
 };
 
-/** Products that have got so many licenses more; their rows are held. */
+/** Products that have got so many licenses more. */
 export async function countMore(db: Db, more: ReadonlyMap<string, number>): Promise<void> {
   const [ids, counts] = [[...more.keys()], [...more.values()]];
   await db.$executeRaw`
+    WITH held AS (SELECT id FROM product WHERE id = ANY(${ids}::uuid[]) ORDER BY id FOR NO KEY UPDATE)
     UPDATE product SET licenses_count = licenses_count + more.count
-      FROM unnest(${ids}::uuid[], ${counts}::int[]) AS more (id, count) WHERE product.id = more.id`;
+      FROM held JOIN unnest(${ids}::uuid[], ${counts}::int[]) AS more (id, count) USING (id)
+     WHERE product.id = held.id`;
 }
 
 /** As the database spells them. */

@@ -46,9 +46,15 @@ export class CreationService {
 
   /**
    * Write and record them. Null for one whose key somebody else has taken since: nothing of it is written, and the others
-   * are, so that whoever wants all or nothing fails the work.
+   * are, so that whoever wants all or nothing fails the work. `countedLater` collects by product what is then to be counted
+   * at the end of a long transaction: until its end nobody else could make a license of the product.
    */
-  async save(db: Db, tenant: Tenant, licenses: readonly PlannedLicense[]): Promise<(LicenseRow | null)[]> {
+  async save(
+    db: Db,
+    tenant: Tenant,
+    licenses: readonly PlannedLicense[],
+    countedLater?: Map<string, number>,
+  ): Promise<(LicenseRow | null)[]> {
     // In the order of what is unique: two that want the same keys wait for each other, and never in a circle.
     const inOrder = [...licenses].sort((a, b) => Buffer.compare(a.columns.keyDigest, b.columns.keyDigest));
     const ids = await insertFree(
@@ -59,9 +65,9 @@ export class CreationService {
     const rows = byId(await db.license.findMany({ where: { id: { in: ids } } }));
     const made = licenses.filter(({ columns }) => rows.has(columns.id));
     const machines = await attachBelongings(db, made);
-    const counts = new Map<string, number>();
+    const counts = countedLater ?? new Map<string, number>();
     for (const { columns } of made) counts.set(columns.productId, (counts.get(columns.productId) ?? 0) + 1);
-    await countMore(db, counts);
+    if (countedLater === undefined) await countMore(db, counts);
     const saved = licenses.map((license) => {
       const row = rows.get(license.columns.id);
       return row === undefined ? null : toRow(row, license);

@@ -52,7 +52,7 @@ export class ImportedLicense extends OmitType(CreateLicenseBody, ['entitlements'
 
   @ObjectList(() => ImportedMachine, {
     help: 'Its active machines, whatever its limits: needs the scope machines:write. A fingerprint alone may be a text.',
-    maxItems: 10_000,
+    maxItems: 1000,
     optional: true,
     default: [],
   })

@@ -72,6 +72,8 @@ async function* linesOf(file: ImportFile): AsyncGenerator<{ row: number; line: s
 export type ColumnKind = 'text' | 'number' | 'flag' | 'names' | 'object';
 
 const METADATA = 'metadata.';
+/** Every field, and metadata as wide as it may be. */
+const MAX_COLUMNS = 100;
 
 async function* csvRows(file: ImportFile, columns: ReadonlyMap<string, ColumnKind>): AsyncGenerator<FileRow> {
   const parser = parse({
@@ -96,8 +98,12 @@ async function* csvRows(file: ImportFile, columns: ReadonlyMap<string, ColumnKin
 }
 
 function requireKnown(header: string[], columns: ReadonlyMap<string, ColumnKind>): string[] {
-  const issues = header.flatMap((name, index): Issue[] => {
-    if (header.indexOf(name) < index) return [{ path: name, message: 'the column is there twice' }];
+  if (header.length > MAX_COLUMNS) throw broken(`has ${String(header.length)} columns; at most ${String(MAX_COLUMNS)} are taken`);
+  if (header.length === 1 && header[0]?.includes(';') === true) throw broken('must have its columns separated by commas, not semicolons');
+  const seen = new Set<string>();
+  const issues = header.flatMap((name): Issue[] => {
+    if (seen.has(name)) return [{ path: name, message: 'the column is there twice' }];
+    seen.add(name);
     return columns.has(name) || (name.startsWith(METADATA) && name !== METADATA) ? [] : [{ path: name, message: 'is not a known column' }];
   });
   if (issues.length > 0) throw invalid(issues);
@@ -120,7 +126,12 @@ function toRow(row: number, header: string[], cells: string[], columns: Readonly
     if (kind === undefined) metadata[name.slice(METADATA.length)] = cell === 'null' ? null : cell;
     else value[name] = cell === 'null' ? null : valueOf(cell, kind);
   }
-  if (Object.keys(metadata).length > 0) value.metadata = { ...(value.metadata as object | undefined), ...metadata };
+  if (Object.keys(metadata).length > 0) {
+    const { metadata: whole = {} } = value;
+    const isObject = typeof whole === 'object' && whole !== null && !Array.isArray(whole);
+    if (!isObject) return { row, length, value: undefined, issues: [{ path: 'metadata', message: 'must be a JSON object' }] };
+    value.metadata = { ...whole, ...metadata };
+  }
   return { row, length, value: withShortForms(value) };
 }
 

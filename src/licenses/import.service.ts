@@ -1,17 +1,21 @@
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
+import type { Logger } from 'pino';
 import type { TenantPrincipal } from '../auth/principal.js';
 import { Database, type Db } from '../core/database.js';
+import { LOGGER } from '../core/logger.js';
 import { RequestValidationPipe } from '../core/validation.pipe.js';
 import { type Issue, LatchkeyError } from '../domain/errors.js';
 import { missingScopes } from '../domain/scopes.js';
 import { keyTaken, type NewLicense, type PlannedLicense } from './creation.plan.js';
+import { countMore } from './creation.query.js';
 import { CreationService } from './creation.service.js';
 import { contradictionsIn, ImportedLicense, type ImportedRow, type ImportReport, toNewLicense } from './import.dto.js';
 import { type ColumnKind, type FileRow, type ImportFile, requireReadable, rowsOf } from './import.file.js';
 
-/** What one transaction takes: so many rows, or so many characters of them. */
-const BATCH_ROWS = 500;
+/** What one transaction takes: so many things – licenses, their machines and entitlements – or so many characters of rows. */
+const BATCH_THINGS = 500;
 const BATCH_LENGTH = 4 * 1024 * 1024;
+const NOT_SAVED = { path: '', message: 'was not saved, because the server failed: import this row again' };
 /** What is told of one row: a report of a hundred thousand fits into memory. */
 const MAX_ISSUES = 5;
 const MAX_TOLD_LENGTH = 200;
@@ -54,6 +58,7 @@ export class ImportService {
   constructor(
     private readonly database: Database,
     private readonly creation: CreationService,
+    @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
   /**
@@ -64,14 +69,27 @@ export class ImportService {
     await requireReadable(file, columns);
     const report: ImportReport = { created: 0, failed: 0, rows: [] };
     const keysInUse = new Set<string>();
+    // In one transaction for all of it, products are held only at its end.
+    const countedLater = this.database.isInOneTransaction ? new Map<string, number>() : undefined;
+    let isBroken = false;
     for await (const batch of batchesOf(rowsOf(file, columns))) {
       const entries = await Promise.all(batch.map((row) => this.read(caller, row)));
-      if (entries.some(({ license }) => license !== undefined)) {
-        await this.database.within(caller.tenant, (db) => this.take(db, caller, entries, { dryRun, keysInUse }));
+      if (isBroken) notSaved(entries);
+      else if (entries.some(({ license }) => license !== undefined)) {
+        try {
+          await this.database.within(caller.tenant, (db) => this.take(db, caller, entries, { dryRun, keysInUse, countedLater }));
+        } catch (error) {
+          // What was saved before stays, so the report must say what it is; without anything saved the error says enough.
+          if (report.created === 0 || countedLater !== undefined) throw error;
+          this.logger.error({ err: error }, 'an import broke off: the rest of its rows is reported as not saved');
+          isBroken = true;
+          notSaved(entries);
+        }
       }
       for (const entry of entries) note(report, entry, dryRun);
       progress?.(report.rows.length);
     }
+    if (countedLater !== undefined) await this.database.within(caller.tenant, (db) => countMore(db, countedLater));
     return report;
   }
 
@@ -97,7 +115,7 @@ export class ImportService {
     db: Db,
     { tenant }: TenantPrincipal,
     entries: readonly Entry[],
-    { dryRun, keysInUse }: { dryRun: boolean; keysInUse: Set<string> },
+    { dryRun, keysInUse, countedLater }: { dryRun: boolean; keysInUse: Set<string>; countedLater?: Map<string, number> },
   ): Promise<void> {
     const sound = entries.filter((entry) => entry.issues.length === 0);
     const licenses = sound.flatMap(({ license }) => (license === undefined ? [] : [license]));
@@ -114,6 +132,7 @@ export class ImportService {
       db,
       tenant,
       planned.map((entry) => entry.planned),
+      countedLater,
     );
     for (const [index, row] of saved.entries()) {
       if (row === null) planned[index]?.issues.push({ path: keyTaken.path, message: keyTaken.message });
@@ -122,15 +141,27 @@ export class ImportService {
 }
 
 async function* batchesOf(rows: AsyncGenerator<FileRow>): AsyncGenerator<FileRow[]> {
-  let [batch, length]: [FileRow[], number] = [[], 0];
+  let [batch, things, length]: [FileRow[], number, number] = [[], 0, 0];
   for await (const row of rows) {
     batch.push(row);
+    things += thingsIn(row);
     length += row.length;
-    if (batch.length < BATCH_ROWS && length < BATCH_LENGTH) continue;
+    if (things < BATCH_THINGS && length < BATCH_LENGTH) continue;
     yield batch;
-    [batch, length] = [[], 0];
+    [batch, things, length] = [[], 0, 0];
   }
   if (batch.length > 0) yield batch;
+}
+
+function notSaved(entries: readonly Entry[]): void {
+  for (const entry of entries) entry.issues.push(NOT_SAVED);
+}
+
+/** How many rows of the database a row of the file is, if it is sound. */
+function thingsIn({ value }: FileRow): number {
+  if (typeof value !== 'object' || value === null) return 1;
+  const { machines, entitlements } = value as { machines?: unknown; entitlements?: unknown };
+  return [machines, entitlements].reduce<number>((sum, list) => sum + (Array.isArray(list) ? list.length : 0), 1);
 }
 
 function note(report: ImportReport, { row, issues, planned }: Entry, dryRun: boolean): void {

@@ -3,8 +3,8 @@ import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { LicenseOnly, Requires } from '../auth/access.js';
 import { type VendorPrincipal, Caller, type LicensePrincipal } from '../auth/principal.js';
 import { PathId } from '../core/identifier.js';
-import { AnswersCreated, AnswersCreatedList, AnswersNothing, AnswersOne, AnswersPage, Fails } from '../core/openapi.js';
-import { BulkLicensesBody, CreateLicenseBody, LicensesQuery, LicenseView, UpdateLicenseBody } from './licenses.dto.js';
+import { AnswersCreated, AnswersNothing, AnswersOne, AnswersPage, Fails } from '../core/openapi.js';
+import { CreateLicenseBody, LicensesQuery, LicenseView, UpdateLicenseBody } from './licenses.dto.js';
 import { LicensesService } from './licenses.service.js';
 
 @ApiTags('Licenses')
@@ -22,18 +22,6 @@ export class LicensesController {
   })
   create(@Caller() caller: VendorPrincipal, @Body() body: CreateLicenseBody) {
     return this.licenses.create(caller, body);
-  }
-
-  @Post('bulk')
-  @Requires('licenses:write')
-  @AnswersCreatedList(LicenseView)
-  @Fails('NOT_FOUND', 'CONFLICT')
-  @ApiOperation({
-    summary: 'Create many licenses',
-    description: 'All of them or none; the body may have 4 MiB. Problems are named like `licenses[3].policyId`.',
-  })
-  createMany(@Caller() caller: VendorPrincipal, @Body() body: BulkLicensesBody) {
-    return this.licenses.createMany(caller, body);
   }
 
   @Get()

@@ -8,9 +8,11 @@ import { MasterKey } from '../core/master-key.js';
 import { type Page, pageOf } from '../core/page.js';
 import { findSlice, loadSlice } from '../core/slice.js';
 import { invalid, notFound, taken } from '../domain/errors.js';
-import { explicitTerm } from '../domain/expiry.js';
+import { changedTerm } from '../domain/expiry.js';
+import { requireAllowed } from '../domain/license-actions.js';
 import { totalsOfNone } from '../domain/seats.js';
 import type { TestClock } from '../generated/prisma/client.js';
+import { deactivateAll } from '../machines/machines.query.js';
 import { ChangeService } from './change.service.js';
 import { type NewLicense, refusal } from './creation.plan.js';
 import { CreationService } from './creation.service.js';
@@ -76,7 +78,7 @@ export class LicensesService {
   update(caller: TenantPrincipal, id: string, body: UpdateLicenseBody): Promise<LicenseView> {
     return this.changes.change(caller, id, 'changing it', async (db, license) => {
       if (body.testClockId !== license.testClockId) await findTestClock(db, body.testClockId, license.segmentId);
-      return { columns: { ...toLicenseColumns(body), ...(body.expiresAt === undefined ? {} : explicitTerm(body.expiresAt)) } };
+      return { columns: { ...toLicenseColumns(body), ...changedTerm(license, body.expiresAt) } };
     });
   }
 
@@ -85,7 +87,9 @@ export class LicensesService {
     return this.database.within(tenant, async (db) => {
       const license = await lockLicense(db, tenant, id);
       const deletedAt = this.clock.now(license.testClock);
-      await db.machine.updateMany({ where: { licenseId: id, deletedAt: null }, data: { deletedAt } });
+      requireAllowed(license, license.policy, 'deleting', deletedAt);
+      await deactivateAll(db, tenant, license, deletedAt);
+      await db.formerLicenseKey.deleteMany({ where: { licenseId: id } });
       await db.license.update({ where: { id }, data: { deletedAt, ...totalsOfNone } });
       await db.$executeRaw`UPDATE product SET licenses_count = licenses_count - 1 WHERE id = ${license.productId}::uuid`;
       await recordChange(db, {

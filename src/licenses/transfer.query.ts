@@ -12,7 +12,7 @@ export async function moveBetweenProducts(db: Db, fromProductId: string, policyI
   const policy = await db.policy.findFirst({ where: { id: policyId, deletedAt: null } });
   if (policy === null) throw notFound('policy', 'policyId');
   const counted = policy.productId === fromProductId || (await countMove(db, fromProductId, policy.productId));
-  const held = await db.$queryRaw<unknown[]>`SELECT 1 FROM policy WHERE id = ${policyId}::uuid AND deleted_at IS NULL FOR SHARE`;
+  const held = await db.$queryRaw<unknown[]>`SELECT 1 FROM policy WHERE id = ${policyId}::uuid AND deleted_at IS NULL FOR KEY SHARE`;
   if (!counted || held.length === 0) throw notFound('policy', 'policyId');
   // Again under the lock: it may have been changed meanwhile.
   return db.policy.findUniqueOrThrow({ where: { id: policyId } });

@@ -3,8 +3,11 @@ import type { TenantPrincipal } from '../auth/principal.js';
 import { recordChange } from '../core/audit.js';
 import { Clock } from '../core/clock.js';
 import { Database, type Db } from '../core/database.js';
+import { RateLimits } from '../core/rate-limits.js';
+import { currentRequest } from '../core/request-context.js';
 import { invalid, notFound } from '../domain/errors.js';
 import { clockStartedBy } from '../domain/expiry.js';
+import { ipKey } from '../domain/rate-limit.js';
 import { type Counter, requireCountable } from '../domain/usage.js';
 import { ChangeService } from './change.service.js';
 import { type IncrementUsageBody } from './actions.dto.js';
@@ -20,6 +23,7 @@ export class UsageService {
     private readonly database: Database,
     private readonly clock: Clock,
     private readonly changes: ChangeService,
+    private readonly rateLimits: RateLimits,
   ) {}
 
   /**
@@ -31,6 +35,8 @@ export class UsageService {
     if (caller.kind === 'license' && caller.licenseId !== id) throw notFound('license');
     if (increment === 0) throw invalid([{ path: 'increment', message: 'must not be 0' }]);
     if (counter === 'license' && increment < 0) throw invalid([{ path: 'increment', message: 'must be at least 1 with a license key' }]);
+    // As for validations, which can count too.
+    if (caller.kind === 'license') await this.rateLimits.admit('validate', `${id}:${ipKey(currentRequest()?.ip)}`);
     return this.database.within(caller.tenant, async (db) => {
       while (!(await countUses(db, id, increment, counter, this.clock.now()))) {
         // Whoever finds no reason under the lock met a change of the license or its policy, which is over now.

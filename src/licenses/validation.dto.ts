@@ -4,6 +4,7 @@ import type { EnvironmentName } from '../domain/api-key.js';
 import type { Entitlement } from '../domain/entitlements.js';
 import { machineStatus, machineStatuses, type MachineStatus, nextHeartbeatAt } from '../domain/heartbeat.js';
 import { licenseStatus, licenseStatuses, type LicenseStatus } from '../domain/license-state.js';
+import { MAX_INCREMENT } from '../domain/usage.js';
 import type { Metadata } from '../domain/metadata.js';
 import { limitOf } from '../domain/seats.js';
 import {
@@ -59,7 +60,7 @@ export class ValidateBody {
   @Text({ help: 'Comes back in the answer. (Answers are not signed in this version.)', max: 128, optional: true, example: 'f3a9c1' })
   nonce?: string;
 
-  @Integer({ help: 'Count so many uses, if the license is valid.', min: 1, max: 1_000_000, optional: true, example: 1 })
+  @Integer({ help: 'Count so many uses, if the license is valid.', min: 1, max: MAX_INCREMENT, optional: true, example: 1 })
   increment?: number;
 }
 

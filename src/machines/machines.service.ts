@@ -11,6 +11,7 @@ import { requireMayActivate } from '../domain/activation.js';
 import { invalid, LatchkeyError, notFound } from '../domain/errors.js';
 import { clockStartedBy } from '../domain/expiry.js';
 import { mayBeat } from '../domain/heartbeat.js';
+import { requireAllowed } from '../domain/license-actions.js';
 import { requireUsable } from '../domain/license-state.js';
 import { totalsWith } from '../domain/seats.js';
 import type { Machine } from '../generated/prisma/client.js';
@@ -126,6 +127,7 @@ export class MachinesService {
     return this.database.within(caller.tenant, async (db) => {
       const { license, machine } = await lockMachine(db, caller, id);
       const now = this.clock.now(license.testClock);
+      requireAllowed(license, license.policy, 'deactivating a machine', now);
       await db.machine.update({ where: { id }, data: { deletedAt: now } });
       const totals = totalsWith(totalsOf(license), machine, -1);
       await db.license.update({ where: { id: license.id }, data: { ...totals, updatedAt: license.updatedAt } });

@@ -53,7 +53,7 @@ export class PolicyFields {
   renewalBasis?: policy.RenewalBasis;
 
   @Choice(policy.transferStrategies, {
-    help: `What happens to the expiry when a license moves to this policy. ${stored}`,
+    help: 'What happens to the expiry when a license moves to this policy.',
     optional: true,
     default: 'KEEP_EXPIRY',
   })
@@ -126,7 +126,7 @@ export class PolicyFields {
   maxDiskMb?: number | null;
 
   @Integer({
-    help: `Concurrent process leases; null = no limit. ${stored}`,
+    help: 'Concurrent process leases; null = no limit. (There are no leases in this version.)',
     min: 1,
     optional: true,
     nullable: true,
@@ -150,7 +150,7 @@ export class PolicyFields {
   })
   floating?: boolean;
 
-  @Choice(policy.leasingStrategies, { help: `What a process limit counts over. ${stored}`, optional: true, default: 'PER_LICENSE' })
+  @Choice(policy.leasingStrategies, { help: 'What a process limit counts over.', optional: true, default: 'PER_LICENSE' })
   leasingStrategy?: policy.LeasingStrategy;
 
   @Flag({ help: 'Whether validation must name an activated fingerprint.', optional: true, default: true, example: true })
@@ -191,7 +191,7 @@ export class PolicyFields {
   heartbeatBasis?: policy.HeartbeatBasis;
 
   @Choice(policy.heartbeatCullStrategies, {
-    help: `What becomes of dead machines. ${stored} Dead machines keep their seats.`,
+    help: 'What becomes of dead machines. (In this version it happens on test clocks; in real time dead machines keep their seats.)',
     optional: true,
     default: 'DEACTIVATE_DEAD',
   })

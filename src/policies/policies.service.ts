@@ -4,7 +4,7 @@ import { Clock } from '../core/clock.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
 import { containsAnyCase } from '../core/like.js';
 import { type Page, paginate } from '../core/page.js';
-import { acrossSegments, hold, ofSegment } from '../core/segment.js';
+import { acrossSegments, hold, holdToDelete, ofSegment } from '../core/segment.js';
 import { invalid, LatchkeyError, notFound } from '../domain/errors.js';
 import { changedPolicy, policyFromTemplate, policyIssues, type PolicyRequest, type PolicyRules, rulesOf } from '../domain/policy.js';
 import { entitlementIds, recordAttachments } from '../entitlements/entitlements.query.js';
@@ -36,7 +36,9 @@ export class PoliciesService {
     const { productId, name, metadata } = body;
     return this.database.within(tenant, async (db) => {
       // Held until the end: a product that is being deleted takes no new policy.
-      const products = await db.$queryRaw<unknown[]>`SELECT 1 FROM product WHERE id = ${productId}::uuid AND deleted_at IS NULL FOR SHARE`;
+      const products = await db.$queryRaw<
+        unknown[]
+      >`SELECT 1 FROM product WHERE id = ${productId}::uuid AND deleted_at IS NULL FOR KEY SHARE`;
       if (products.length === 0) throw notFound('product', 'productId');
       const row = await db.policy.create({ data: { productId, name, metadata, ...rules }, include: includeEntitlementCodes });
       const after = toPolicyView(row, tenant.environment);
@@ -88,7 +90,7 @@ export class PoliciesService {
   /** 422 while licenses follow it: a license without its rules could not be judged. */
   remove(tenant: Tenant, id: string): Promise<void> {
     return this.database.within(tenant, async (db) => {
-      const resource = await hold(db, tenant, 'policy', id);
+      const resource = await holdToDelete(db, tenant, 'policy', id);
       const license = await acrossSegments(db, tenant, 'whether anyone has licenses of a policy', () =>
         db.license.findFirst({ where: { policyId: id, deletedAt: null }, select: { id: true } }),
       );

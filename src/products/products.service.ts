@@ -4,7 +4,7 @@ import { Clock } from '../core/clock.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
 import { containsAnyCase, equalsAnyCase } from '../core/like.js';
 import { type Page, paginate } from '../core/page.js';
-import { hold, ofSegment } from '../core/segment.js';
+import { hold, holdToDelete, ofSegment } from '../core/segment.js';
 import { LatchkeyError, notFound } from '../domain/errors.js';
 import { DEFAULT_KEY_PREFIX } from '../domain/license-key.js';
 import type { Prisma, Product } from '../generated/prisma/client.js';
@@ -59,9 +59,10 @@ export class ProductsService {
     });
   }
 
-  /** One guarded statement: a license that is being created holds the product's row, and either it or this comes first. */
+  /** A license that is being created holds the product's row, and either it or this comes first. */
   remove(tenant: Tenant, id: string): Promise<void> {
     return this.database.within(tenant, async (db) => {
+      await holdToDelete(db, tenant, 'product', id);
       const [row] = await db.product.updateManyAndReturn({
         where: { id, deletedAt: null, licensesCount: 0, ...ofSegment(tenant) },
         data: { deletedAt: this.clock.now() },

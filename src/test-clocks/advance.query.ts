@@ -45,7 +45,13 @@ async function holdMachines(db: Db, licenseIds: string[]): Promise<Map<string, M
   await db.$queryRaw`
     SELECT 1 FROM machine WHERE license_id = ANY(${licenseIds}::uuid[]) AND deleted_at IS NULL ORDER BY id FOR UPDATE`;
   const machines = await db.machine.findMany({ where: { licenseId: { in: licenseIds }, deletedAt: null } });
-  return Map.groupBy(machines, ({ licenseId }) => licenseId);
+  const byLicense = new Map<string, Machine[]>();
+  for (const machine of machines) {
+    const others = byLicense.get(machine.licenseId);
+    if (others === undefined) byLicense.set(machine.licenseId, [machine]);
+    else others.push(machine);
+  }
+  return byLicense;
 }
 
 /** The clock's new time. */

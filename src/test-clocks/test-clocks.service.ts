@@ -1,10 +1,11 @@
 import { Injectable } from '@nestjs/common';
+import { CredentialCache } from '../auth/credential-cache.js';
 import { recordChange } from '../core/audit.js';
 import { Clock } from '../core/clock.js';
 import { Config } from '../core/config.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
 import { type Page, type PageQuery, paginate } from '../core/page.js';
-import { hold, ofSegment } from '../core/segment.js';
+import { hold, holdToDelete, ofSegment } from '../core/segment.js';
 import { invalid, LatchkeyError, notFound } from '../domain/errors.js';
 import { requireClockTime, requireForward } from '../domain/test-clock.js';
 import type { TestClock } from '../generated/prisma/client.js';
@@ -19,6 +20,7 @@ export class TestClocksService {
     private readonly database: Database,
     private readonly clock: Clock,
     private readonly config: Config,
+    private readonly credentials: CredentialCache,
   ) {}
 
   /** 400 in the live environment: there is none, and so nothing in it is ever on one. */
@@ -53,7 +55,7 @@ export class TestClocksService {
   /** 422 while a license is attached: it would lose its time. Who attaches one holds the clock too. */
   remove(tenant: Tenant, id: string): Promise<void> {
     return this.database.within(tenant, async (db) => {
-      const resource = await hold(db, tenant, 'test_clock', id);
+      const resource = await holdToDelete(db, tenant, 'test_clock', id);
       const licensesCount = await db.license.count({ where: { testClockId: id, deletedAt: null } });
       if (licensesCount > 0)
         throw new LatchkeyError('TEST_CLOCK_HAS_LICENSES', 'The test clock has licenses: delete or detach them first.', { licensesCount });
@@ -67,8 +69,8 @@ export class TestClocksService {
    * transaction. Whoever acts on one of the licenses meanwhile sees the old time or, having waited, the new. 400 for a
    * time that is not ahead.
    */
-  advance(tenant: Tenant, id: string, { to }: AdvanceTestClockBody): Promise<TestClockView> {
-    return this.database.within(tenant, async (db) => {
+  async advance(tenant: Tenant, id: string, { to }: AdvanceTestClockBody): Promise<TestClockView> {
+    const advanced = await this.database.within(tenant, async (db) => {
       const resource = await hold(db, tenant, 'test_clock', id);
       const before = await load(db, tenant, id);
       requireForward(before.frozenAt, to);
@@ -80,6 +82,9 @@ export class TestClocksService {
       await recordChange(db, { action: 'test_clock.advanced', resource, before: view(before), after: view(after) });
       return view(after);
     });
+    // By the clock's time a rotated-out key may be none any more.
+    this.credentials.clear();
+    return advanced;
   }
 }
 

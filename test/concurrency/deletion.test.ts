@@ -63,4 +63,35 @@ describe('a change that waits behind a deletion', () => {
     }
     expect((await Promise.all(replies)).map(({ status }) => status)).toEqual([204, 404]);
   });
+
+  it('of an entitlement meets those who attach it without a deadlock: everyone is answered, and nothing keeps it', async () => {
+    const policy = await vendor.policy();
+    const ids = { productId: policy.productId, policyId: policy.id };
+    const licenses = await Promise.all([0, 1, 2].map(() => vendor.license(ids)));
+    for (let round = 0; round < 6; round += 1) {
+      const { id, code } = await vendor.entitlement(`pro-${round}`);
+      for (const license of licenses) await vendor.api.post(`/licenses/${license.id}/entitlements`, { codes: [code] });
+      const replies = await Promise.all([
+        vendor.api.delete(`/entitlements/${id}`),
+        ...licenses.map((license) => vendor.api.post(`/licenses/${license.id}/entitlements`, { codes: [code], quantity: round + 1 })),
+        vendor.api.post(`/policies/${policy.id}/entitlements`, { codes: [code] }),
+        vendor.api.post('/licenses', { ...ids, entitlements: [code] }),
+        vendor.api.post(`/licenses/${licenses[0].id}/transfer`, { policyId: policy.id }),
+      ]);
+      expect(replies.map(({ status }) => status).filter((status) => ![200, 201, 204, 404, 409].includes(status))).toEqual([]);
+      expect(replies[0].status).toBe(204);
+    }
+    const { rows } = await watcher.query(
+      `SELECT license_id AS id FROM license_entitlement WHERE license_id = ANY($1) UNION ALL SELECT policy_id FROM policy_entitlement WHERE policy_id = $2`,
+      [licenses.map((license) => license.id), policy.id],
+    );
+    expect(rows).toEqual([]);
+    // Each that lost it was told so, as often as it had got it.
+    const { rows: told } = await watcher.query(
+      `SELECT license_id, count(*) FILTER (WHERE type = 'entitlement.attached') - count(*) FILTER (WHERE type = 'entitlement.detached') AS left
+         FROM event WHERE license_id = ANY($1) GROUP BY 1`,
+      [licenses.map((license) => license.id)],
+    );
+    expect(told.map(({ left }) => Number(left))).toEqual([0, 0, 0]);
+  });
 });

@@ -391,14 +391,65 @@ ${ids.productId},${ids.policyId},,,,,,,,,`;
     expect((await vendor.api.get(`/licenses/${license.id as string}`)).body.data.machineCount).toBe(0);
   });
 
-  it('gives a key to one license only, however many ask at once', async () => {
-    const rows = Array.from({ length: 40 }, (_, index) => ({ ...ids, key: `RACE-${vendor.account.slug}-${index}` }));
-    const replies = await Promise.all([0, 1, 2].map((turn) => importLines(turn === 1 ? [...rows].reverse() : rows)));
-    expect(replies.map(({ status }) => status)).toEqual([200, 200, 200]);
-    expect(replies.reduce((sum, { body }) => sum + (body.data.created as number), 0)).toBe(40);
-    expect(replies.reduce((sum, { body }) => sum + (body.data.failed as number), 0)).toBe(80);
-    expect(await exported()).toHaveLength(40);
-    expect((await vendor.api.get(`/products/${ids.productId}`)).body.data.licensesCount).toBe(40);
+  it('gives a key to one license only, however many ask at once, in either environment', async () => {
+    const { id, productId } = await vendor.policy({}, vendor.testApi);
+    const keys = Array.from({ length: 40 }, (_, index) => `RACE-${vendor.account.slug}-${index}`);
+    const replies = await Promise.all([
+      importLines(keys.map((key) => ({ ...ids, key }))),
+      importLines(
+        [...keys].reverse().map((key) => ({ productId, policyId: id, key })),
+        { api: vendor.testApi },
+      ),
+    ]);
+    expect(replies.map(({ status }) => status)).toEqual([200, 200]);
+    const [live, test] = replies.map(({ body }) => body.data as { created: number; failed: number });
+    expect([live!.created + test!.created, live!.failed + test!.failed]).toEqual([40, 40]);
+    expect([(await exported()).length, (await exported(vendor.testApi)).length]).toEqual([live!.created, test!.created]);
+    const { licensesCount } = (await vendor.api.get(`/products/${ids.productId}`)).body.data;
+    expect(licensesCount).toBe(live!.created);
+  });
+
+  it('takes one file of an environment at a time, and leaves it to the sender to come again', async () => {
+    const rows = Array.from({ length: 300 }, () => ids);
+    const replies = await Promise.all([importLines(rows), importLines(rows)]);
+    expect(replies.map(({ status }) => status).sort()).toEqual([200, 429]);
+    const refused = replies.find(({ status }) => status === 429)!;
+    expect([refused.body.code, Number(refused.headers['retry-after']) > 0]).toEqual(['RATE_LIMITED', true]);
+    expectStatus(await importLines(rows), 200);
+    expect(await exported()).toHaveLength(600);
+  });
+
+  it('with an idempotency key keeps nobody from making licenses of the product meanwhile', async () => {
+    const rows = Array.from({ length: 1500 }, (_, index) => ({ ...ids, name: `${index}` }));
+    const order: string[] = [];
+    const importing = importLines(rows, { headers: { 'idempotency-key': randomUUID() } }).finally(() => order.push('imported'));
+    while (!order.includes('imported')) {
+      await vendor.license(ids);
+      order.push('made');
+    }
+    expectStatus(await importing, 200);
+    const made = order.indexOf('imported');
+    // Were the product held for the import's time, the first would have been answered behind it.
+    expect(made).toBeGreaterThan(1);
+    const { licensesCount } = (await vendor.api.get(`/products/${ids.productId}`)).body.data;
+    expect(licensesCount).toBe((await exported()).length);
+  });
+
+  it('takes a header of as many columns as there can be, and tells who separates them by semicolons', async () => {
+    const wide = Array.from({ length: 3000 }, (_, index) => `metadata.${index}`).join(',');
+    const [tooWide, semicolons] = [await upload('text/csv', `${wide}\n`), await upload('text/csv', 'productId;policyId\na;b\n')];
+    expect([tooWide.status, tooWide.body.details.issues[0].message]).toEqual([400, expect.stringContaining('3000 columns; at most 100')]);
+    expect([semicolons.status, semicolons.body.details.issues[0].message]).toEqual([400, expect.stringContaining('by commas')]);
+  });
+
+  it('takes no past that is still to come, nor metadata that is no object', async () => {
+    const reply = await importLines([
+      { ...ids, createdAt: '9999-12-01T00:00:00Z' },
+      { ...ids, lastCheckInAt: '2999-01-01T00:00:00Z' },
+    ]);
+    expect(issuesOf(reply)).toEqual(['1 createdAt', '2 lastCheckInAt']);
+    const csv = `productId,policyId,metadata,metadata.a\n${ids.productId},${ids.policyId},"[1,2]",x\n`;
+    expect(issuesOf(await upload('text/csv', csv))).toEqual(['1 metadata']);
   });
 
   it('records each license and machine, and announces no expiry that is over', async () => {
