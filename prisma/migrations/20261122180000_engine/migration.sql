@@ -90,6 +90,10 @@ ALTER TABLE "license" ADD CONSTRAINT "license_process_count_check" CHECK ("proce
 -- History: before a license or policy changes, what it was is kept, with its entitlements as they are at that moment.
 -- Whoever attaches or detaches entitlements therefore updates the license or policy first. What says nothing about a
 -- license (when it was last validated, what was announced) makes no history.
+--
+-- What was is found by the first change after the time that is asked for, so the times of changes must rise with them: also
+-- where a change that says no time of its own is rounded to a millisecond, and where the clocks of servers differ. A
+-- license's state has the mark of the key that it had, which tells whether the key was another one and nothing of it.
 -- ---------------------------------------------------------------------------------------------------------------------
 CREATE FUNCTION "license_keeps_history"() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -104,12 +108,21 @@ BEGIN
   INSERT INTO former_state (environment_id, kind, owner_id, until, state)
   VALUES (
     OLD.environment_id, 'license', OLD.id,
-    -- The time of the request that changed it, when that says one: asked for that time, the history answers the change.
-    COALESCE(clock, LEAST(clock_timestamp(), NULLIF(NEW.updated_at, OLD.updated_at))),
-    known || jsonb_build_object('entitlements', COALESCE((
-      SELECT jsonb_agg(jsonb_build_object('code', entitlement.code, 'expiresAt', own.expires_at, 'quantity', own.quantity) ORDER BY entitlement.code)
-        FROM license_entitlement own JOIN entitlement ON entitlement.id = own.entitlement_id
-       WHERE own.license_id = OLD.id), '[]'))
+    GREATEST(
+      -- The time of the request that changed it, when that says one: asked for that time, the history answers the change.
+      COALESCE(clock, LEAST(date_trunc('milliseconds', clock_timestamp()), NULLIF(NEW.updated_at, OLD.updated_at))),
+      -- The last one, from the end of the index: a license may have been counted a million times.
+      (SELECT earlier.until FROM former_state earlier
+        WHERE earlier.environment_id = OLD.environment_id AND earlier.owner_id = OLD.id
+          AND earlier.state ->> 'test_clock_id' IS NOT DISTINCT FROM OLD.test_clock_id::text
+        ORDER BY earlier.until DESC LIMIT 1)
+    ),
+    known || jsonb_build_object(
+      'key_mark', left(encode(sha256(OLD.key_digest), 'hex'), 16),
+      'entitlements', COALESCE((
+        SELECT jsonb_agg(jsonb_build_object('code', entitlement.code, 'expiresAt', own.expires_at, 'quantity', own.quantity) ORDER BY entitlement.code)
+          FROM license_entitlement own JOIN entitlement ON entitlement.id = own.entitlement_id
+         WHERE own.license_id = OLD.id), '[]'))
   );
   RETURN NULL;
 END
@@ -120,7 +133,13 @@ CREATE FUNCTION "policy_keeps_history"() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO former_state (environment_id, kind, owner_id, until, state)
   VALUES (
-    OLD.environment_id, 'policy', OLD.id, LEAST(clock_timestamp(), NULLIF(NEW.updated_at, OLD.updated_at)),
+    OLD.environment_id, 'policy', OLD.id,
+    GREATEST(
+      LEAST(date_trunc('milliseconds', clock_timestamp()), NULLIF(NEW.updated_at, OLD.updated_at)),
+      (SELECT earlier.until FROM former_state earlier
+        WHERE earlier.environment_id = OLD.environment_id AND earlier.owner_id = OLD.id
+        ORDER BY earlier.until DESC LIMIT 1)
+    ),
     to_jsonb(OLD) || jsonb_build_object('entitlements', COALESCE((
       SELECT jsonb_agg(entitlement.code ORDER BY entitlement.code)
         FROM policy_entitlement inherited JOIN entitlement ON entitlement.id = inherited.entitlement_id
