@@ -29,6 +29,25 @@ const age = (machine: { id: string }, minutes: number) =>
   );
 
 describe('activating', () => {
+  it('tells that a limit was reached: once a minute, however many are refused, and nothing else of them', async () => {
+    const license = await vendor.licenseUnder({ maxMachines: 1 });
+    await vendor.activate(license, 'fingerprint-a');
+    const refused = await Promise.all(
+      Array.from({ length: 6 }, (_, index) => vendor.app(license).post('/machines', { fingerprint: `fingerprint-b${index}` })),
+    );
+    expect(refused.map(({ status }) => status)).toEqual(Array(6).fill(422));
+    const told = async () =>
+      (await vendor.api.get(`/licenses/${license.id}/history`)).body.data.filter(
+        ({ type }: { type: string }) => type === 'license.limit_reached',
+      );
+    expect(await told()).toMatchObject([
+      { data: { object: { id: license.id, machineCount: 1 } }, actor: { type: 'license', id: license.id } },
+    ]);
+    await database.query("UPDATE event SET created_at = created_at - interval '1 minute' WHERE license_id = $1", [license.id]);
+    expectStatus(await vendor.app(license).post('/machines', { fingerprint: 'fingerprint-c' }), 422);
+    expect(await told()).toHaveLength(2);
+  });
+
   it('offers what could be freed when no seat is left, and takes the seat that was', async () => {
     const license = await vendor.licenseUnder({ maxMachines: 1, overageStrategy: 'ALLOW_2X' });
     const first = await vendor.activate(license, 'fingerprint-a', { name: 'old', platform: 'windows' });

@@ -1,4 +1,4 @@
-import { recordChanges } from '../core/audit.js';
+import { recordChanges, recordEvents } from '../core/audit.js';
 import type { Db, Tenant } from '../core/database.js';
 import { containsPattern } from '../core/like.js';
 import { all, perhaps } from '../core/slice.js';
@@ -6,6 +6,7 @@ import { LatchkeyError } from '../domain/errors.js';
 import type { MachineStatus } from '../domain/heartbeat.js';
 import { type LimitVerdict, machineLimitVerdicts, type MachineTotals } from '../domain/seats.js';
 import { type License, type Policy, Prisma, type TestClock } from '../generated/prisma/client.js';
+import { includeForView, toLicenseEntry } from '../licenses/licenses.dto.js';
 import { type MachinesQuery, toMachineView } from './machines.dto.js';
 
 /** How many machines are deactivated, and told of, by one statement. */
@@ -24,16 +25,32 @@ export function totalsOf(license: License): MachineTotals {
 }
 
 /**
- * Whether the license may have these totals. Only what grows can be too much: a license that is over after its limits
- * were lowered may still shrink.
- * @throws 422 with the code of the first limit that is passed; for seats with the machines that hold them
+ * Why the license may not have these totals: 422 with the code of the first limit that is passed, for seats with the
+ * machines that hold them; null = it may. Only what grows can be too much: a license that is over after its limits were
+ * lowered may still shrink.
  */
-export async function requireRoom(db: Db, license: License, policy: Policy, next: MachineTotals): Promise<void> {
+export async function refusalFor(db: Db, license: License, policy: Policy, next: MachineTotals): Promise<LatchkeyError | null> {
   const current = totalsOf(license);
   const passed = machineLimitVerdicts(next, license, policy).find(
     ({ usage, limit }) => usage === 'exceeded' && next[limit.total] > current[limit.total],
   );
-  if (passed !== undefined) throw await limitExceeded(db, license.id, passed, current);
+  return passed === undefined ? null : limitExceeded(db, license.id, passed, current);
+}
+
+/**
+ * Tell that an activation was refused, at most once a minute for a license (contract: webhooks.md, `license.limit_reached`).
+ * The caller holds the license, so that of many refusals at once one is told.
+ */
+export async function tellLimitReached(db: Db, { environment }: Tenant, licenseId: string, now: Date): Promise<void> {
+  const told = await db.$queryRaw<unknown[]>`
+    SELECT 1 FROM event
+     WHERE license_id = ${licenseId}::uuid AND type = 'license.limit_reached' AND created_at > clock_timestamp() - interval '1 minute'
+     LIMIT 1`;
+  if (told.length > 0) return;
+  const license = await db.license.findUniqueOrThrow({ where: { id: licenseId }, include: includeForView });
+  const resource = { type: 'license', id: licenseId, segmentId: license.segmentId };
+  const after = toLicenseEntry(license, environment, now);
+  await recordEvents(db, [{ action: 'license.limit_reached', resource, occurredAt: license.testClock?.frozenAt, after }]);
 }
 
 /** Deactivate all machines of a license that is held, each with its record; its totals are the caller's to set. */

@@ -26,7 +26,7 @@ import {
   toMachineView,
   type UpdateMachineBody,
 } from './machines.dto.js';
-import { conditionsOf, requireRoom, totalsOf } from './machines.query.js';
+import { conditionsOf, refusalFor, tellLimitReached, totalsOf } from './machines.query.js';
 
 @Injectable()
 export class MachinesService {
@@ -46,7 +46,7 @@ export class MachinesService {
     const { tenant } = caller;
     // Of the caller's environment: naming another's license uses up nothing of theirs.
     await this.rateLimits.admit('activate', `${tenant.environmentId}:${licenseId.toLowerCase()}`);
-    return this.database.within(tenant, async (db) => {
+    const outcome = await this.database.within(tenant, async (db) => {
       const license = await lockSeats(db, tenant, licenseId, caller.kind === 'license' ? undefined : 'licenseId');
       const { policy } = license;
       // After the lock: whoever waited for it judges by the time at which it may act.
@@ -58,7 +58,11 @@ export class MachinesService {
 
       const columns = toMachineColumns(body);
       const totals = totalsWith(totalsOf(license), sizeOf(columns), 1);
-      await requireRoom(db, license, policy, totals);
+      const refusal = await refusalFor(db, license, policy, totals);
+      if (refusal !== null) {
+        await tellLimitReached(db, tenant, licenseId, now);
+        return refusal;
+      }
       // Of its license's segment, whoever activates it: that one sees who holds the seats.
       const { segmentId } = license;
       const machine = await db.machine.create({
@@ -75,6 +79,9 @@ export class MachinesService {
       if (term !== null) await recordStartedTerm(db, tenant, licenseId, license, now);
       return new Answer(HttpStatus.CREATED, after);
     });
+    // Behind the commit: that it was refused is told, too.
+    if (outcome instanceof LatchkeyError) throw outcome;
+    return outcome;
   }
 
   /** A license key sees its own license's machines only. */
@@ -111,7 +118,8 @@ export class MachinesService {
       const columns = toMachineColumns(body);
       const without = totalsWith(totalsOf(license), machine, -1);
       const totals = totalsWith(without, { ...machine, ...sizeChangesOf(columns) }, 1);
-      await requireRoom(db, license, license.policy, totals);
+      const refusal = await refusalFor(db, license, license.policy, totals);
+      if (refusal !== null) throw refusal;
       await db.license.update({ where: { id: license.id }, data: { ...totals, updatedAt: license.updatedAt } });
       const saved = await db.machine.update({ where: { id }, data: { ...columns, updatedAt: now } });
       const view = (row: Machine): MachineView => toMachineView(row, license.policy, tenant.environment, now);
