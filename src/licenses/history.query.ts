@@ -12,7 +12,7 @@ export interface LicenseAt {
 
 /**
  * The license as it was at that time by its own clock: what a trigger kept before the first change after it, else as it is.
- * Of changes at the same instant the last one counts. What is not kept (migration `history`) is as it is now. On a test
+ * Of changes at the same instant the last one counts. What is not kept (migration `engine`) is as it is now. On a test
  * clock only what it was on that clock counts, and its policy, whose changes have no time there, is the present one.
  */
 export async function licenseAt(db: Db, present: LicenseRow, at: Date): Promise<LicenseAt> {

@@ -16,6 +16,9 @@ import { loadLicense, lockLicense } from './licenses.query.js';
 import { recordStartedTerm } from './term.query.js';
 import { countUses } from './usage.query.js';
 
+/** Under the license's lock only changes of its policy can come between a count and its reason. */
+const MAX_ATTEMPTS = 5;
+
 /** The usage counter of licenses. */
 @Injectable()
 export class UsageService {
@@ -38,10 +41,11 @@ export class UsageService {
     // As for validations, which can count too.
     if (caller.kind === 'license') await this.rateLimits.admit('validate', `${id}:${ipKey(currentRequest()?.ip)}`);
     return this.database.within(caller.tenant, async (db) => {
-      while (!(await countUses(db, id, increment, counter, this.clock.now()))) {
-        // Whoever finds no reason under the lock met a change of the license or its policy, which is over now.
+      for (let attempt = 1; !(await countUses(db, id, increment, counter, this.clock.now())); attempt += 1) {
         const license = await lockLicense(db, caller.tenant, id);
         requireCountable(license, license.policy, increment, counter, this.clock.now(license.testClock));
+        // No reason under the lock: a change of the license or its policy stood in the way, which is over now.
+        if (attempt === MAX_ATTEMPTS) throw new Error('the statement that counts uses and the rule about it disagree');
       }
       return this.changes.view(caller, await this.settle(db, caller, id, increment));
     });

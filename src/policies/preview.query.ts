@@ -85,11 +85,8 @@ function codeUnder(rules: PolicyRules): Prisma.Sql {
   return sql`COALESCE(${Prisma.join(applying)}, 'VALID')`;
 }
 
-/** PROCESS_LIMIT_EXCEEDED is the code of processes. */
-type Code = ValidationCode | 'PROCESS_LIMIT_EXCEEDED';
-
 /** A rule: its code where the condition holds, null where it does not or where nothing is known. */
-function when(condition: Prisma.Sql, code: Code): Prisma.Sql {
+function when(condition: Prisma.Sql, code: ValidationCode): Prisma.Sql {
   return sql`CASE WHEN ${condition} THEN ${code} END`;
 }
 
@@ -107,7 +104,7 @@ function isOver({ gracePeriodDays }: PolicyRules): Prisma.Sql {
 }
 
 interface SumLimit {
-  code: Code;
+  code: ValidationCode;
   used: Prisma.Sql;
   /** The license's own, else the policy's; null = no limit. */
   max: Prisma.Sql;
@@ -115,7 +112,7 @@ interface SumLimit {
 
 /** In order of precedence. Processes are counted by license only where the policy leases by license. */
 function limitsOf({ maxMachines, maxCores, maxMemoryMb, maxDiskMb, maxProcesses, leasingStrategy }: PolicyRules): SumLimit[] {
-  const limit = (code: Code, used: string, override: string, max: number | null): SumLimit => ({
+  const limit = (code: ValidationCode, used: string, override: string, max: number | null): SumLimit => ({
     code,
     used: Prisma.raw(`license.${used}`),
     max: sql`COALESCE(${Prisma.raw(`license.${override}`)}, ${max}::int)`,
