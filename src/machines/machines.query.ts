@@ -41,10 +41,17 @@ export async function refusalFor(db: Db, license: License, policy: Policy, next:
  * Tell that an activation was refused, at most once a minute for a license (contract: webhooks.md, `license.limit_reached`).
  * The caller holds the license, so that of many refusals at once one is told.
  */
-export async function tellLimitReached(db: Db, { environment }: Tenant, licenseId: string, now: Date): Promise<void> {
+export async function tellLimitReached(
+  db: Db,
+  { environment }: Tenant,
+  { id: licenseId, testClockId }: Pick<License, 'id' | 'testClockId'>,
+  now: Date,
+): Promise<void> {
+  // A minute of the license's own time.
+  const time = Prisma.raw(testClockId === null ? 'created_at' : 'occurred_at');
   const told = await db.$queryRaw<unknown[]>`
     SELECT 1 FROM event
-     WHERE license_id = ${licenseId}::uuid AND type = 'license.limit_reached' AND created_at > clock_timestamp() - interval '1 minute'
+     WHERE license_id = ${licenseId}::uuid AND type = 'license.limit_reached' AND ${time} > ${now}::timestamptz - interval '1 minute'
      LIMIT 1`;
   if (told.length > 0) return;
   const license = await db.license.findUniqueOrThrow({ where: { id: licenseId }, include: includeForView });

@@ -60,7 +60,7 @@ export class MachinesService {
       const totals = totalsWith(totalsOf(license), sizeOf(columns), 1);
       const refusal = await refusalFor(db, license, policy, totals);
       if (refusal !== null) {
-        await tellLimitReached(db, tenant, licenseId, now);
+        await tellLimitReached(db, tenant, license, now);
         return refusal;
       }
       // Of its license's segment, whoever activates it: that one sees who holds the seats.
