@@ -6,6 +6,9 @@ import { policyFromTemplate, policyRuleNames } from '../../dist/domain/policy.js
 const BATCH = 5000;
 const PRODUCTS = ['editor', 'viewer'];
 const ENTITLEMENTS = ['cloud-sync', 'export', 'plugins'];
+/** One license in so many had another key before, and each environment has so many test clocks. */
+const ROTATED_EVERY = 10;
+const CLOCKS = 5;
 const CORES_OF_MACHINE = 8;
 const LICENSES_PER_OWN_ENTITLEMENT = 4;
 
@@ -50,6 +53,7 @@ export async function plantDataset(client, masterKey, { accounts, licenses, mach
     }
   }
   await plantOwnEntitlements(client);
+  await plantFormerKeysAndClocks(client);
   await client.query(`UPDATE product SET licenses_count = (SELECT count(*) FROM license WHERE license.product_id = product.id)`);
   await settle(client);
   return planted;
@@ -141,6 +145,22 @@ async function plantOwnEntitlements(client) {
        JOIN entitlement ON entitlement.environment_id = license.environment_id AND entitlement.code = $1
       WHERE license.n % $2 = 0`,
     [ENTITLEMENTS[0], LICENSES_PER_OWN_ENTITLEMENT],
+  );
+}
+
+/** Some keys were rotated, and each environment has a few test clocks. */
+async function plantFormerKeysAndClocks(client) {
+  await client.query(
+    `INSERT INTO former_license_key (id, environment_id, license_id, key_digest, pepper_id, valid_until)
+     SELECT uuidv7(), environment_id, id, sha256(id::text::bytea), pepper_id, now() + interval '1 day'
+       FROM (SELECT *, row_number() OVER () AS n FROM license) AS license
+      WHERE n % $1 = 0`,
+    [ROTATED_EVERY],
+  );
+  await client.query(
+    `INSERT INTO test_clock (id, environment_id, frozen_at, updated_at)
+     SELECT uuidv7(), environment.id, now(), now() FROM environment CROSS JOIN generate_series(1, $1)`,
+    [CLOCKS],
   );
 }
 
