@@ -442,6 +442,24 @@ ${ids.productId},${ids.policyId},,,,,,,,,`;
     expect([semicolons.status, semicolons.body.details.issues[0].message]).toEqual([400, expect.stringContaining('by commas')]);
   });
 
+  it('that breaks off says which rows were saved, and which to import again', async () => {
+    const rows = Array.from({ length: 700 }, (_, index) => ({
+      ...ids,
+      name: index === 600 ? `breaks-${vendor.account.slug}` : `${index}`,
+    }));
+    await database.query(`
+      CREATE FUNCTION breaks_import() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'broken on purpose'; END $$;
+      CREATE TRIGGER breaks_import BEFORE INSERT ON license FOR EACH ROW WHEN (NEW.name = 'breaks-${vendor.account.slug}') EXECUTE FUNCTION breaks_import()`);
+    try {
+      const { status, body } = await importLines(rows);
+      expect([status, body.data.created, body.data.failed]).toEqual([200, 500, 200]);
+      expect(body.data.rows[600].issues).toEqual([{ path: '', message: expect.stringContaining('import this row again') }]);
+      expect(await exported()).toHaveLength(500);
+    } finally {
+      await database.query('DROP TRIGGER breaks_import ON license; DROP FUNCTION breaks_import');
+    }
+  });
+
   it('takes no past that is still to come, nor metadata that is no object', async () => {
     const reply = await importLines([
       { ...ids, createdAt: '9999-12-01T00:00:00Z' },

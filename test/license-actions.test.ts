@@ -237,6 +237,36 @@ describe('uses', () => {
     expect(counted.map(({ data }) => data.previous)).toEqual([{ usesCount: 0 }, { usesCount: 4 }, { usesCount: 3 }]);
   });
 
+  it('tell of the whole license as it is then, with when it was changed, and never of its key', async () => {
+    const license = await vendor.licenseUnder({});
+    const counted = expectStatus(await act(license, 'usage', { increment: 2 }), 200).body.data;
+    const [, told] = await eventsOf(license);
+    expect(told).toMatchObject({ type: 'usage.incremented', data: { previous: { usesCount: 0 } } });
+    const { key, ...view } = counted;
+    expect(told?.data.object).toMatchObject(view);
+    expect(JSON.stringify(told)).not.toContain(key);
+  });
+
+  it('that wait for a clock to be turned are judged by the time that it then shows', async () => {
+    const testClockId = await testClock('2030-01-01T00:00:00.000Z');
+    const rules = { durationDays: 1, expirationStrategy: 'REVOKE' };
+    const license = await vendor.licenseUnder(rules, { testClockId }, vendor.testApi);
+    await database.query('BEGIN');
+    let counting: Promise<Reply>;
+    try {
+      await database.query('SELECT FROM license WHERE id = $1 FOR UPDATE', [license.id]);
+      counting = vendor.testApi.post(`/licenses/${license.id}/usage`, { increment: 1 });
+      const waiting = 'SELECT FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))';
+      while ((await database.query(waiting)).rowCount === 0);
+      await database.query("UPDATE test_clock SET frozen_at = '2030-02-01T00:00:00.000Z' WHERE id = $1", [testClockId]);
+    } finally {
+      await database.query('COMMIT');
+    }
+    const { status, body } = await counting;
+    expect([status, body.details]).toEqual([409, { status: 'revoked' }]);
+    expect((await vendor.testApi.get(`/licenses/${license.id}`)).body.data.usesCount).toBe(0);
+  });
+
   it('are counted up by the license itself, while it may run, and by no other', async () => {
     const license = await vendor.licenseUnder({});
     const other = await vendor.licenseUnder({});

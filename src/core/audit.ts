@@ -110,7 +110,7 @@ function isChange({ before, after, changed }: RecordedChange): boolean {
 
 /** A view as it is kept and told: JSON, without its secrets. */
 export function withoutSecrets(view: object): Prisma.JsonObject {
-  return differences({}, view).after;
+  return withoutSecretFields(asJson(view));
 }
 
 /**
@@ -128,6 +128,11 @@ export function differences(before: object = {}, after: object = {}): { before: 
 
 function asJson(view: object): Prisma.JsonObject {
   return JSON.parse(JSON.stringify(view, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value))) as Prisma.JsonObject;
+}
+
+function withoutSecretFields(view: Prisma.JsonObject): Prisma.JsonObject {
+  const told = Object.entries(view).filter(([name]) => !isSecret(name));
+  return Object.fromEntries(told.map(([name, value]) => [name, redacted(value)]));
 }
 
 function isSecret(name: string): boolean {

@@ -6,12 +6,13 @@ import { MasterKey } from '../core/master-key.js';
 import type { Position } from '../core/page.js';
 import { findSlice, loadSlice } from '../core/slice.js';
 import { licenseStatus } from '../domain/license-state.js';
+import type { Metadata } from '../domain/metadata.js';
 import { missingScopes } from '../domain/scopes.js';
 import type { Machine } from '../generated/prisma/client.js';
 import type { MachineComponent } from '../machines/machines.dto.js';
 import type { ExportQuery } from './export.dto.js';
 import type { ImportedLicense, ImportedMachine } from './import.dto.js';
-import { includeForView, type LicenseRow, ownEntitlements } from './licenses.dto.js';
+import { includeForView, type LicenseRow, ownEntitlements, toLicenseColumns } from './licenses.dto.js';
 import { waysToMeet } from './list.query.js';
 
 /** What one unit of work reads: so many licenses, fewer where they have more machines than so many. */
@@ -67,20 +68,9 @@ export class ExportService {
       policyId: row.policyId,
       key: this.masterKey.open(row.keySealed, row.id),
       status: licenseStatus(row, row.policy, this.clock.now(row.testClock)),
-      name: row.name,
-      userEmail: row.userEmail,
-      userName: row.userName,
-      startsAt: row.startsAt,
+      ...toLicenseColumns({ ...row, metadata: row.metadata as Metadata }),
       expiresAt: row.expiresAt,
-      maxMachinesOverride: row.maxMachinesOverride,
-      maxUsesOverride: row.maxUsesOverride,
-      maxCoresOverride: row.maxCoresOverride,
-      maxMemoryMbOverride: row.maxMemoryMbOverride,
-      maxDiskMbOverride: row.maxDiskMbOverride,
-      maxProcessesOverride: row.maxProcessesOverride,
-      allowedVersions: row.allowedVersions,
       entitlements: ownEntitlements(row).sort((a, b) => (a.code < b.code ? -1 : 1)),
-      testClockId: row.testClockId,
       usesCount: row.usesCount,
       createdAt: row.createdAt,
       firstValidatedAt: row.firstValidatedAt,
@@ -92,7 +82,6 @@ export class ExportService {
       suspendedAt: row.suspendedAt,
       bannedAt: row.bannedAt,
       revokedAt: row.revokedAt,
-      metadata: row.metadata as ImportedLicense['metadata'],
       ...(machines === undefined ? {} : { machines: machines.map(toMachineOfLine) }),
     };
   }

@@ -5,7 +5,7 @@ import type { Issue } from '../domain/errors.js';
 import { licenseStatuses, type LicenseStatus } from '../domain/license-state.js';
 import { ActivateMachineBody } from '../machines/machines.dto.js';
 import type { NewLicense } from './creation.plan.js';
-import { CreateLicenseBody } from './licenses.dto.js';
+import { CreateLicenseBody, toLicenseColumns } from './licenses.dto.js';
 
 const time = (help: string): PropertyDecorator => Timestamp({ help, optional: true, nullable: true, default: null, example: null });
 
@@ -149,47 +149,8 @@ export class ImportReport {
 
 /** @throws nothing: what contradicts itself is in the issues */
 export function toNewLicense(row: ImportedLicense): NewLicense {
-  const { productId, policyId, key, entitlements, ...rest } = row;
-  return { ...licenseFieldsOf(rest), productId, policyId, key, entitlements, past: pastOf(row) };
-}
-
-function licenseFieldsOf(
-  row: Omit<ImportedLicense, 'productId' | 'policyId'>,
-): Omit<NewLicense, 'productId' | 'policyId' | 'entitlements'> {
-  return {
-    name: row.name,
-    userEmail: row.userEmail,
-    userName: row.userName,
-    startsAt: row.startsAt,
-    expiresAt: row.expiresAt,
-    maxMachinesOverride: row.maxMachinesOverride,
-    maxUsesOverride: row.maxUsesOverride,
-    maxCoresOverride: row.maxCoresOverride,
-    maxMemoryMbOverride: row.maxMemoryMbOverride,
-    maxDiskMbOverride: row.maxDiskMbOverride,
-    maxProcessesOverride: row.maxProcessesOverride,
-    allowedVersions: row.allowedVersions,
-    testClockId: row.testClockId,
-    metadata: row.metadata,
-  };
-}
-
-function pastOf(row: ImportedLicense): NewLicense['past'] {
-  return {
-    status: row.status,
-    suspendedAt: row.suspendedAt,
-    bannedAt: row.bannedAt,
-    revokedAt: row.revokedAt,
-    termAnchorAt: row.termAnchorAt,
-    clockPending: row.clockPending,
-    usesCount: row.usesCount,
-    createdAt: row.createdAt,
-    firstValidatedAt: row.firstValidatedAt,
-    firstActivatedAt: row.firstActivatedAt,
-    lastValidatedAt: row.lastValidatedAt,
-    lastCheckInAt: row.lastCheckInAt,
-    machines: row.machines,
-  };
+  const { productId, policyId, key, expiresAt, entitlements } = row;
+  return { ...toLicenseColumns(row), productId, policyId, key, expiresAt, entitlements, past: row };
 }
 
 /** What the fields of a row say of each other. */

@@ -41,7 +41,7 @@ export class UsageService {
     // As for validations, which can count too.
     if (caller.kind === 'license') await this.rateLimits.admit('validate', `${id}:${ipKey(currentRequest()?.ip)}`);
     return this.database.within(caller.tenant, async (db) => {
-      for (let attempt = 1; !(await countUses(db, id, increment, counter, this.clock.now())); attempt += 1) {
+      for (let attempt = 1; !(await countUses(db, caller.tenant, id, increment, counter, this.clock.now())); attempt += 1) {
         const license = await lockLicense(db, caller.tenant, id);
         requireCountable(license, license.policy, increment, counter, this.clock.now(license.testClock));
         // No reason under the lock: a change of the license or its policy stood in the way, which is over now.
