@@ -141,7 +141,7 @@ describe('status filters say what every row shows', () => {
         const license = await vendor.licenseUnder(rules, { testClockId }, vendor.testApi);
         for (const beatenAt of [new Date(EPOCH), null]) {
           const machine = await vendor.activate(license, `fingerprint-${uuidv7()}`);
-          await database.query('UPDATE machine SET created_at = $2, last_heartbeat_at = $3 WHERE id = $1', [
+          await database.query('UPDATE machine_pulse SET activated_at = $2, last_heartbeat_at = $3 WHERE machine_id = $1', [
             machine.id,
             new Date(EPOCH),
             beatenAt,

@@ -24,7 +24,8 @@ beforeEach(async () => {
 /** As if everything about the machine had happened so much earlier. */
 const age = (machine: { id: string }, minutes: number) =>
   database.query(
-    `UPDATE machine SET created_at = created_at - make_interval(mins => $2), last_heartbeat_at = last_heartbeat_at - make_interval(mins => $2) WHERE id = $1`,
+    `UPDATE machine_pulse SET activated_at = activated_at - make_interval(mins => $2), last_heartbeat_at = last_heartbeat_at - make_interval(mins => $2)
+      WHERE machine_id = $1`,
     [machine.id, minutes],
   );
 

@@ -101,16 +101,16 @@ async function put(subject: { id: string; key: string }, state: LicenseState, cl
   await database.query('DELETE FROM machine WHERE license_id = $1', [subject.id]);
   await database.query(
     `UPDATE license SET test_clock_id = $2, created_at = $3, starts_at = $4, expires_at = $5, last_check_in_at = $6,
-            banned_at = $7, revoked_at = $8, suspended_at = $9, uses_count = $10, process_count = $11, max_machines_override = $12,
-            max_cores_override = $13, max_uses_override = $14, max_processes_override = $15,
-            machine_count = $16, cores_total = $17, memory_mb_total = $18, disk_mb_total = $19
+            banned_at = $7, revoked_at = $8, suspended_at = $9, uses_count = $10, max_machines_override = $11,
+            max_cores_override = $12, max_uses_override = $13, max_processes_override = $14,
+            machine_count = $15, cores_total = $16, memory_mb_total = $17, disk_mb_total = $18
       WHERE id = $1`,
     [
       subject.id,
       state.onTestClock ? clock.id : null,
       ...[state.createdHour, state.startsHour, state.expiresHour, state.lastCheckInHour].map(at),
       ...[state.banned, state.revoked, state.suspended].map((is) => (is ? at(-1) : null)),
-      ...[state.usesCount, state.processCount, state.maxMachinesOverride, state.maxCoresOverride, state.maxUsesOverride],
+      ...[state.usesCount, state.maxMachinesOverride, state.maxCoresOverride, state.maxUsesOverride],
       state.maxProcessesOverride,
       ...[state.machines.length, sum('cores'), sum('memoryMb'), sum('diskMb')],
     ],
@@ -119,9 +119,13 @@ async function put(subject: { id: string; key: string }, state: LicenseState, cl
   for (const one of state.machines) {
     const fingerprint = `fingerprint-${randomUUID()}`;
     await database.query(
-      `INSERT INTO machine (id, environment_id, license_id, fingerprint, created_at, last_heartbeat_at, cores, memory_mb, disk_mb, updated_at)
-       SELECT gen_random_uuid(), environment_id, id, $2, $3, $4, $5, $6, $7, now() FROM license WHERE id = $1`,
-      [subject.id, fingerprint, at(one.activatedHour), at(one.lastBeatHour), one.cores, one.memoryMb, one.diskMb],
+      `INSERT INTO machine (id, environment_id, license_id, fingerprint, created_at, cores, memory_mb, disk_mb, updated_at)
+       SELECT gen_random_uuid(), environment_id, id, $2, $3, $4, $5, $6, now() FROM license WHERE id = $1`,
+      [subject.id, fingerprint, at(one.activatedHour), one.cores, one.memoryMb, one.diskMb],
+    );
+    await database.query(
+      'UPDATE machine_pulse SET last_heartbeat_at = $3 WHERE machine_id = (SELECT id FROM machine WHERE license_id = $1 AND fingerprint = $2)',
+      [subject.id, fingerprint, at(one.lastBeatHour)],
     );
     fingerprints.push(fingerprint);
   }
@@ -130,6 +134,12 @@ async function put(subject: { id: string; key: string }, state: LicenseState, cl
     `INSERT INTO machine (id, environment_id, license_id, fingerprint, updated_at, deleted_at)
      SELECT gen_random_uuid(), environment_id, id, 'fingerprint-gone', now(), now() FROM license WHERE id = $1`,
     [subject.id],
+  );
+  await database.query(
+    `INSERT INTO machine_process (id, environment_id, license_id, machine_id, pid, last_heartbeat_at)
+     SELECT gen_random_uuid(), environment_id, license_id, id, n, now()
+       FROM machine CROSS JOIN generate_series(1, $2) AS n WHERE license_id = $1 AND fingerprint = 'fingerprint-gone'`,
+    [subject.id, state.processCount],
   );
   return { ...subject, fingerprints };
 }

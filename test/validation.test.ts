@@ -259,7 +259,6 @@ describe('any license', () => {
       starts_at: fc.constantFrom(daysFromNow(-3), daysFromNow(0), daysFromNow(1)),
       expires_at: fc.constantFrom(daysFromNow(-10), daysFromNow(-2), daysFromNow(0), daysFromNow(9)),
       uses_count: fc.integer({ min: 0, max: 5 }),
-      process_count: fc.integer({ min: 0, max: 4 }),
       max_machines_override: few,
       last_check_in_at: fc.constantFrom(daysFromNow(-9), daysFromNow(-1)),
       allowed_versions: fc.constantFrom('>=1.0.0', '^2.0.0'),
@@ -312,7 +311,7 @@ describe('any license', () => {
     const license = await vendor.license({ productId, policyId, userEmail: 'ada@example.com', testClockId, entitlements }, api);
     for (const [index, { cores, lastHeartbeatAt }] of machines.entries()) {
       const { id } = await vendor.activate(license, fingerprints[index]!, { cores });
-      await database.query('UPDATE machine SET last_heartbeat_at = $2 WHERE id = $1', [id, lastHeartbeatAt]);
+      await database.query('UPDATE machine_pulse SET last_heartbeat_at = $2 WHERE machine_id = $1', [id, lastHeartbeatAt]);
     }
     const columns = Object.entries({ ...state, ...('expires_at' in state ? { clock_pending: false } : {}) });
     if (columns.length > 0) {

@@ -129,8 +129,8 @@ async function insertLicenses(client, masterKey, batch, machines) {
     ],
   );
   await client.query(
-    `INSERT INTO machine (id, environment_id, license_id, fingerprint, platform, hostname, cores, memory_mb, last_heartbeat_at, updated_at)
-     SELECT uuidv7(), environment_id, license_id, md5(license_id || ':' || n), 'linux', 'host-' || n, $4, 16384, now(), now()
+    `INSERT INTO machine (id, environment_id, license_id, fingerprint, platform, hostname, cores, memory_mb, updated_at)
+     SELECT uuidv7(), environment_id, license_id, md5(license_id || ':' || n), 'linux', 'host-' || n, $4, 16384, now()
        FROM unnest($1::uuid[], $2::uuid[]) AS owner (license_id, environment_id) CROSS JOIN generate_series(1, $3) AS n`,
     [batch.map(({ id }) => id), batch.map(({ environmentId }) => environmentId), machines, CORES_OF_MACHINE],
   );

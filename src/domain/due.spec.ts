@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { due, type DueLicense, type DueMachine, type DuePolicy, type Happening, lastSignOfLife, type Span } from './due.js';
+import { due, type DueLicense, type DueMachine, type DuePolicy, type Happening, type Span } from './due.js';
 
 const DAY_MS = 86_400_000;
 const NOTICE_DAYS = 3;
@@ -24,7 +24,7 @@ const license: DueLicense = {
   expiringAnnouncedFor: null,
   expiredAnnouncedFor: null,
 };
-const machine: DueMachine = { id: 'machine', activatedAt: day(0), lastHeartbeatAt: null, deadAnnouncedFor: null };
+const machine: DueMachine = { id: 'machine', activatedAt: day(0), lastHeartbeatAt: null, deathAnnounced: false };
 
 const told = (happenings: Happening[]): [string, number][] =>
   happenings.map(({ type, at }) => [type, (at.getTime() - start.getTime()) / DAY_MS]);
@@ -67,13 +67,13 @@ describe('what falls due for a machine', () => {
     { what: 'death and removal', is: [['machine.dead', 1], ['machine.deactivated', 1]] },
     { what: 'removal when its window has passed', policy: { heartbeatResurrectionMinutes: 2880 }, is: [['machine.dead', 1], ['machine.deactivated', 3]] },
     { what: 'death within its window', policy: { heartbeatResurrectionMinutes: 2880 }, to: 2.9, is: [['machine.dead', 1]] },
-    { what: 'removal alone of what is known to be dead', machine: { deadAnnouncedFor: day(0) }, from: 2, is: [['machine.deactivated', 2]] },
+    { what: 'removal alone of what is known to be dead', machine: { deathAnnounced: true }, from: 2, is: [['machine.deactivated', 2]] },
     { what: 'death alone where the dead are kept', policy: { heartbeatCullStrategy: 'KEEP_DEAD' }, is: [['machine.dead', 1]] },
-    { what: 'nothing where that was said', policy: { heartbeatCullStrategy: 'KEEP_DEAD' }, machine: { deadAnnouncedFor: day(0) }, is: [] },
+    { what: 'nothing where that was said', policy: { heartbeatCullStrategy: 'KEEP_DEAD' }, machine: { deathAnnounced: true }, is: [] },
     {
       what: 'another death after another beat',
       policy: { heartbeatCullStrategy: 'KEEP_DEAD' },
-      machine: { deadAnnouncedFor: day(0), lastHeartbeatAt: day(5) },
+      machine: { lastHeartbeatAt: day(5) },
       is: [['machine.dead', 6]],
     },
     { what: 'nothing where no beat is required', policy: { requireHeartbeat: false }, is: [] },
@@ -100,7 +100,7 @@ function after(license: DueLicense, machines: DueMachine[], happenings: Happenin
     },
     machines
       .filter(({ id }) => !has('machine.deactivated', id))
-      .map((machine) => (has('machine.dead', machine.id) ? { ...machine, deadAnnouncedFor: lastSignOfLife(machine) } : machine)),
+      .map((machine) => (has('machine.dead', machine.id) ? { ...machine, deathAnnounced: true } : machine)),
   ];
 }
 
@@ -115,7 +115,7 @@ describe('the order of things', () => {
     expiringAnnouncedFor: fc.constant(null),
     expiredAnnouncedFor: fc.constant(null),
   });
-  const pulses = fc.array(fc.record({ activatedAt: time, lastHeartbeatAt: maybe, deadAnnouncedFor: fc.constant(null) }), { maxLength: 4 });
+  const pulses = fc.array(fc.record({ activatedAt: time, lastHeartbeatAt: maybe, deathAnnounced: fc.constant(false) }), { maxLength: 4 });
   const machines = pulses.map((list): DueMachine[] => list.map((pulse, index) => ({ id: String(index), ...pulse })));
   const policies: fc.Arbitrary<DuePolicy> = fc.record({
     expirationStrategy: fc.constantFrom('RESTRICT_ACCESS' as const, 'ALLOW_ACCESS' as const, 'REVOKE' as const),

@@ -22,8 +22,8 @@ export interface DueLicense extends LicenseStateFacts {
 
 export interface DueMachine extends Pulse {
   id: string;
-  /** The last sign of life after which its death was announced. */
-  deadAnnouncedFor: Date | null;
+  /** Whether its death after its last sign of life was announced. */
+  deathAnnounced: boolean;
 }
 
 export type DuePolicy = ExpiryPolicy & HeartbeatPolicy & Pick<PolicyRules, 'heartbeatCullStrategy'>;
@@ -87,19 +87,13 @@ function machineDue(machine: DueMachine, policy: DuePolicy, { from, to }: Span):
   if (diesAt === null || diesAt > to) return [];
   const machineId = machine.id;
   const happenings: Happening[] = [];
-  if (!isSame(lastSignOfLife(machine), machine.deadAnnouncedFor))
-    happenings.push({ type: 'machine.dead', at: later(diesAt, from), machineId });
+  if (!machine.deathAnnounced) happenings.push({ type: 'machine.dead', at: later(diesAt, from), machineId });
   const { heartbeatCullStrategy, heartbeatResurrectionMinutes } = policy;
   if (heartbeatCullStrategy === 'DEACTIVATE_DEAD' && heartbeatResurrectionMinutes !== null) {
     const at = later(plus(diesAt, heartbeatResurrectionMinutes * MINUTE_MS), from);
     if (at <= to) happenings.push({ type: 'machine.deactivated', at, machineId });
   }
   return happenings;
-}
-
-/** What a death is told from another of the same machine by. */
-export function lastSignOfLife({ activatedAt, lastHeartbeatAt }: Pulse): Date {
-  return lastHeartbeatAt ?? activatedAt;
 }
 
 function byTime(one: Happening, other: Happening): number {

@@ -48,6 +48,12 @@ export interface PastMachine extends Omit<ActivateMachineBody, 'licenseId'> {
   ip?: string | null;
 }
 
+/** The last beat of a machine that has ever beaten. */
+export interface PastBeat {
+  machineId: string;
+  lastHeartbeatAt: Date;
+}
+
 /** Why a license cannot be made; `path` names the field of it. */
 export interface Problem extends Issue {
   code: 'VALIDATION_ERROR' | 'NOT_FOUND' | 'CONFLICT';
@@ -58,6 +64,7 @@ export interface PlannedLicense {
   columns: Prisma.LicenseCreateManyInput & { id: string };
   entitlements: { entitlementId: string; code: string; expiresAt: Date | null; quantity: number | null }[];
   machines: (Prisma.MachineCreateManyInput & { id: string })[];
+  beats: PastBeat[];
   policy: PolicyRow;
   testClock: TestClock | null;
   now: Date;
@@ -126,6 +133,7 @@ function rowsOf(license: NewLicense, found: Found, keys: KeyRing, now: Date): Pl
   const id = uuidv7();
   const createdAt = past.createdAt ?? now;
   const machines = (past.machines ?? []).map((machine) => machineColumns(id, machine, now));
+  const beats = beatsOf(past.machines ?? [], machines);
   const ahead = pastTimes.find((name) => (past[name]?.getTime() ?? 0) > now.getTime());
   if (ahead !== undefined) return { problem: { code: 'VALIDATION_ERROR', path: ahead, message: 'must not be in the future' } };
   const { firstValidatedAt = null, firstActivatedAt = firstOf(machines) } = past;
@@ -160,14 +168,22 @@ function rowsOf(license: NewLicense, found: Found, keys: KeyRing, now: Date): Pl
     expiresAt,
     quantity,
   }));
-  return { columns, entitlements: owned, machines, policy, testClock, now };
+  return { columns, entitlements: owned, machines, beats, policy, testClock, now };
 }
 
 function machineColumns(licenseId: string, machine: PastMachine, now: Date) {
-  const { fingerprint, createdAt = now, lastHeartbeatAt = null, ip = null } = machine;
+  const { fingerprint, createdAt = now, ip = null } = machine;
   const columns = toMachineColumns(machine);
   const { cores = null, memoryMb = null, diskMb = null } = columns;
-  return { id: uuidv7(), licenseId, fingerprint, ip, ...columns, cores, memoryMb, diskMb, lastHeartbeatAt, createdAt, updatedAt: now };
+  return { id: uuidv7(), licenseId, fingerprint, ip, ...columns, cores, memoryMb, diskMb, createdAt, updatedAt: now };
+}
+
+/** `machines` are the rows of `past`, in the same order. */
+function beatsOf(past: readonly PastMachine[], machines: readonly { id: string }[]): PastBeat[] {
+  return past.flatMap(({ lastHeartbeatAt }, index) => {
+    const machine = machines[index];
+    return lastHeartbeatAt == null || machine === undefined ? [] : [{ machineId: machine.id, lastHeartbeatAt }];
+  });
 }
 
 function firstOf(machines: readonly { createdAt: Date }[]): Date | null {

@@ -4,9 +4,9 @@ import { Clock } from '../core/clock.js';
 import { insertFree, insertMany } from '../core/insert.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
 import { MasterKey } from '../core/master-key.js';
-import type { License, Machine } from '../generated/prisma/client.js';
-import { toMachineView } from '../machines/machines.dto.js';
-import { keyTaken, type NewLicense, type Plan, planLicense, type PlannedLicense } from './creation.plan.js';
+import type { License } from '../generated/prisma/client.js';
+import { type MachineRow, toMachineView } from '../machines/machines.dto.js';
+import { keyTaken, type NewLicense, type Plan, type PastBeat, planLicense, type PlannedLicense } from './creation.plan.js';
 import { countMore, holdReferences, TAKEN_KEYS } from './creation.query.js';
 import { type LicenseRow, toLicenseEntry } from './licenses.dto.js';
 
@@ -91,7 +91,7 @@ export class CreationService {
 }
 
 /** What hangs on the licenses; answers their machines by license. */
-async function attachBelongings(db: Db, made: readonly PlannedLicense[]): Promise<Map<string, Machine[]>> {
+async function attachBelongings(db: Db, made: readonly PlannedLicense[]): Promise<Map<string, MachineRow[]>> {
   const attached = made.flatMap(({ columns, entitlements, now }) =>
     entitlements.map(({ entitlementId, expiresAt, quantity }) => ({
       licenseId: columns.id,
@@ -105,10 +105,22 @@ async function attachBelongings(db: Db, made: readonly PlannedLicense[]): Promis
   const machines = made.flatMap((license) => license.machines);
   await insertMany(db, 'machine', machines);
   const where = { id: { in: machines.map(({ id }) => id) } };
-  const rows = machines.length === 0 ? [] : await db.machine.findMany({ where, orderBy: { id: 'asc' } });
-  const byLicense = new Map<string, Machine[]>();
+  const beats = made.flatMap((license) => license.beats);
+  if (beats.length > 0) await keepBeats(db, beats);
+  const rows = machines.length === 0 ? [] : await db.machine.findMany({ where, orderBy: { id: 'asc' }, include: { pulse: true } });
+  const byLicense = new Map<string, MachineRow[]>();
   for (const row of rows) byLicense.set(row.licenseId, [...(byLicense.get(row.licenseId) ?? []), row]);
   return byLicense;
+}
+
+/** The machines' pulses are there already: they begin with them. */
+async function keepBeats(db: Db, beats: readonly PastBeat[]): Promise<void> {
+  const [ids, times] = [beats.map(({ machineId }) => machineId), beats.map(({ lastHeartbeatAt }) => lastHeartbeatAt)];
+  await db.$executeRaw`
+    UPDATE machine_pulse SET last_heartbeat_at = beat.at
+      FROM unnest(${ids}::uuid[], ${times}::timestamptz[]) AS beat (machine_id, at)
+     WHERE machine_pulse.machine_id = beat.machine_id
+       AND machine_pulse.environment_id = current_setting('app.environment_id')::uuid`;
 }
 
 function toRow(row: License, { policy, testClock, entitlements }: PlannedLicense): LicenseRow {
@@ -116,7 +128,7 @@ function toRow(row: License, { policy, testClock, entitlements }: PlannedLicense
   return { ...row, policy, testClock, entitlements: own };
 }
 
-function recordsOf(row: LicenseRow, now: Date, tenant: Tenant, machines: readonly Machine[]): Change[] {
+function recordsOf(row: LicenseRow, now: Date, tenant: Tenant, machines: readonly MachineRow[]): Change[] {
   const about = { licenseId: row.id, occurredAt: row.testClock?.frozenAt };
   const resource = (type: string, id: string) => ({ type, id, segmentId: row.segmentId });
   return [

@@ -4,8 +4,8 @@ import type { EnvironmentName } from '../domain/api-key.js';
 import { due, type Happening, type Span } from '../domain/due.js';
 import { licenseStatus } from '../domain/license-state.js';
 import { totalsWith } from '../domain/seats.js';
-import type { Machine } from '../generated/prisma/client.js';
-import { toMachineView } from '../machines/machines.dto.js';
+import type { MachinePulse } from '../generated/prisma/client.js';
+import { type MachineRow, pulseOf, toMachineView } from '../machines/machines.dto.js';
 import { totalsOf } from '../machines/machines.query.js';
 import { type LicenseRow, toLicenseEntry } from './licenses.dto.js';
 
@@ -19,16 +19,23 @@ export interface Due {
   change: Change;
 }
 
+/** A machine with its signs of life, and what was said of them. */
+export type WatchedMachine = MachineRow & { pulse: MachinePulse | null };
+
 /** What a license is when things fall due: its row, and those of its machines where they are looked at. */
 export interface DueFor {
   license: LicenseRow;
-  machines: Machine[];
+  machines: WatchedMachine[];
   environment: EnvironmentName;
 }
 
 /** All that falls due for a license, in order, each told as the license and its machines are at that instant. */
 export function dueFor({ license, machines, environment }: DueFor, span: Span, noticeDays: number): Due[] {
-  const pulses = machines.map((machine) => ({ ...machine, activatedAt: machine.createdAt }));
+  const pulses = machines.map((machine) => ({
+    id: machine.id,
+    ...pulseOf(machine),
+    deathAnnounced: machine.pulse?.deathAnnounced ?? false,
+  }));
   const byId = new Map(machines.map((machine) => [machine.id, machine]));
   let totals = totalsOf(license);
   return due(license, pulses, license.policy, span, noticeDays).map((happening) => {
@@ -50,7 +57,7 @@ function licenseChange(license: LicenseRow, { type, at }: Happening, environment
   return { ...about, before: { ...after, status: licenseStatus(license, license.policy, justBefore) } };
 }
 
-function machineChange(license: LicenseRow, machine: Machine, { type, at }: Happening, environment: EnvironmentName): Change {
+function machineChange(license: LicenseRow, machine: WatchedMachine, { type, at }: Happening, environment: EnvironmentName): Change {
   const view = toMachineView(machine, license.policy, environment, at);
   const about = { action: type, resource: resourceOf('machine', machine), licenseId: license.id, occurredAt: occurredAt(license, at) };
   return type === 'machine.dead' ? { ...about, before: { ...view, status: 'active' }, after: view } : { ...about, before: view };
@@ -75,7 +82,9 @@ export async function announce(db: Db, all: readonly Due[]): Promise<void> {
   const dead = all.flatMap(({ happening }) => (happening.type === 'machine.dead' ? [happening.machineId] : []));
   await db.$executeRaw`UPDATE license SET expiring_announced_for = expires_at WHERE id = ANY(${licenses('license.expiring')}::uuid[])`;
   await db.$executeRaw`UPDATE license SET expired_announced_for = expires_at WHERE id = ANY(${licenses('license.expired')}::uuid[])`;
-  await db.$executeRaw`UPDATE machine SET dead_announced_for = COALESCE(last_heartbeat_at, created_at) WHERE id = ANY(${dead}::uuid[])`;
+  await db.$executeRaw`
+    UPDATE machine_pulse SET death_announced = true
+     WHERE environment_id = current_setting('app.environment_id')::uuid AND machine_id = ANY(${dead}::uuid[])`;
   for (let from = 0; from < all.length; from += RECORDED_AT_ONCE) {
     await recordChanges(
       db,

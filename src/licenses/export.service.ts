@@ -8,8 +8,7 @@ import { findSlice, loadSlice } from '../core/slice.js';
 import { licenseStatus } from '../domain/license-state.js';
 import type { Metadata } from '../domain/metadata.js';
 import { missingScopes } from '../domain/scopes.js';
-import type { Machine } from '../generated/prisma/client.js';
-import type { MachineComponent } from '../machines/machines.dto.js';
+import { type MachineComponent, type MachineRow, pulseOf } from '../machines/machines.dto.js';
 import type { ExportQuery } from './export.dto.js';
 import type { ImportedLicense, ImportedMachine } from './import.dto.js';
 import { includeForView, type LicenseRow, ownEntitlements, toLicenseColumns } from './licenses.dto.js';
@@ -56,12 +55,12 @@ export class ExportService {
       const next = isLast ? null : (slice[rows.length - 1]?.position ?? null);
       if (!mayReadMachines(caller)) return { rows, machines: null, next };
       const where = { licenseId: { in: rows.map(({ id }) => id) }, deletedAt: null };
-      return { rows, machines: await db.machine.findMany({ where, orderBy: { id: 'asc' } }), next };
+      return { rows, machines: await db.machine.findMany({ where, orderBy: { id: 'asc' }, include: { pulse: true } }), next };
     });
   }
 
   /** What import takes; `machines` is left out for a caller who may not read them. */
-  private toLine(row: LicenseRow, machines: readonly Machine[] | undefined): ImportedLicense {
+  private toLine(row: LicenseRow, machines: readonly MachineRow[] | undefined): ImportedLicense {
     return {
       id: row.id,
       productId: row.productId,
@@ -90,7 +89,7 @@ export class ExportService {
 interface Batch {
   rows: LicenseRow[];
   /** Null = the caller may not read them. */
-  machines: Machine[] | null;
+  machines: MachineRow[] | null;
   /** Where the next batch begins; null = there is none. */
   next: Position | null;
 }
@@ -106,7 +105,7 @@ function mayReadMachines(caller: TenantPrincipal): boolean {
   return caller.kind !== 'license' && missingScopes(caller.scopes, ['machines:read']).length === 0;
 }
 
-function toMachineOfLine(row: Machine): ImportedMachine {
+function toMachineOfLine(row: MachineRow): ImportedMachine {
   return {
     fingerprint: row.fingerprint,
     name: row.name,
@@ -119,7 +118,7 @@ function toMachineOfLine(row: Machine): ImportedMachine {
     components: row.components as unknown as MachineComponent[],
     ip: row.ip,
     createdAt: row.createdAt,
-    lastHeartbeatAt: row.lastHeartbeatAt,
+    lastHeartbeatAt: pulseOf(row).lastHeartbeatAt,
     metadata: row.metadata as ImportedMachine['metadata'],
   };
 }

@@ -7,7 +7,7 @@ import type { LicenseFacts, ValidationLicense } from '../domain/validation.js';
 
 const LICENSE_COLUMNS = [
   'id', 'name', 'productId', 'policyId', 'userEmail', 'userName', 'startsAt', 'expiresAt', 'clockPending', 'createdAt', 'suspendedAt', 'bannedAt',
-  'revokedAt', 'firstValidatedAt', 'lastValidatedAt', 'lastCheckInAt', 'allowedVersions', 'usesCount', 'machineCount', 'processCount', 'maxMachinesOverride',
+  'revokedAt', 'firstValidatedAt', 'lastValidatedAt', 'lastCheckInAt', 'allowedVersions', 'usesCount', 'machineCount', 'maxMachinesOverride',
   'maxUsesOverride', 'maxCoresOverride', 'maxMemoryMbOverride', 'maxDiskMbOverride', 'maxProcessesOverride', 'metadata',
 ] as const satisfies (keyof ValidationLicense)[]; // prettier-ignore
 
@@ -21,6 +21,7 @@ const factsOf = (license: string): string => `
            license.cores_total::float8 AS "coresTotal", license.memory_mb_total::float8 AS "memoryMbTotal",
            license.disk_mb_total::float8 AS "diskMbTotal",
            ${policyRuleNames.map((rule) => `policy.${snake(rule)} AS "policy.${rule}"`).join(', ')},
+           (SELECT count(*)::int FROM machine_process WHERE machine_process.license_id = license.id) AS "processCount",
            product.code AS "productCode", environment.id AS "environmentId", environment.name AS environment,
            environment.account_id AS "accountId", key.valid_until AS "keyValidUntil", test_clock.frozen_at AS "frozenAt",
            ARRAY(SELECT entitlement.code
@@ -29,8 +30,9 @@ const factsOf = (license: string): string => `
            (SELECT json_agg(json_build_array(entitlement.code, license_entitlement.expires_at, license_entitlement.quantity))
               FROM license_entitlement JOIN entitlement ON entitlement.id = license_entitlement.entitlement_id
              WHERE license_entitlement.license_id = license.id) AS own,
-           (SELECT json_agg(json_build_array(machine.id, machine.fingerprint, machine.created_at, machine.last_heartbeat_at))
+           (SELECT json_agg(json_build_array(machine.id, machine.fingerprint, pulse.activated_at, pulse.last_heartbeat_at))
               FROM machine
+              JOIN machine_pulse AS pulse ON pulse.environment_id = machine.environment_id AND pulse.machine_id = machine.id
              WHERE machine.license_id = license.id AND machine.fingerprint = ANY($2) AND machine.deleted_at IS NULL) AS machines
       ${license}
       JOIN policy ON policy.id = license.policy_id
@@ -72,7 +74,7 @@ export interface ValidationFactsRow extends LicenseColumns {
   frozenAt: Date | null;
   inherited: string[];
   own: [code: string, expiresAt: string | null, quantity: number | null][] | null;
-  machines: [id: string, fingerprint: string, createdAt: string, lastHeartbeatAt: string | null][] | null;
+  machines: [id: string, fingerprint: string, activatedAt: string, lastHeartbeatAt: string | null][] | null;
 }
 
 export function toLicenseFacts(row: ValidationFactsRow): LicenseFacts {
@@ -87,10 +89,10 @@ export function toLicenseFacts(row: ValidationFactsRow): LicenseFacts {
     testClock: row.frozenAt === null ? null : { frozenAt: row.frozenAt },
     inheritedEntitlements: row.inherited,
     ownEntitlements: (row.own ?? []).map(([code, expiresAt, quantity]) => ({ code, expiresAt: timeOf(expiresAt), quantity })),
-    machines: (row.machines ?? []).map(([id, fingerprint, createdAt, lastHeartbeatAt]) => ({
+    machines: (row.machines ?? []).map(([id, fingerprint, activatedAt, lastHeartbeatAt]) => ({
       id,
       fingerprint,
-      activatedAt: new Date(createdAt),
+      activatedAt: new Date(activatedAt),
       lastHeartbeatAt: timeOf(lastHeartbeatAt),
     })),
   };

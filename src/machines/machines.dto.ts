@@ -3,9 +3,16 @@ import { Choice, Email, Id, Integer, MetadataField, Nested, ObjectList, Text, Ti
 import { PageQuery } from '../core/page.js';
 import { ResourceView, resourceFields } from '../core/resource.js';
 import type { EnvironmentName } from '../domain/api-key.js';
-import { type HeartbeatPolicy, machineStatus, machineStatuses, type MachineStatus, nextHeartbeatAt } from '../domain/heartbeat.js';
+import {
+  type HeartbeatPolicy,
+  machineStatus,
+  machineStatuses,
+  type MachineStatus,
+  nextHeartbeatAt,
+  type Pulse,
+} from '../domain/heartbeat.js';
 import type { Metadata } from '../domain/metadata.js';
-import type { Machine } from '../generated/prisma/client.js';
+import type { Machine, MachinePulse } from '../generated/prisma/client.js';
 
 export const machinePlatforms = ['macos', 'windows', 'linux', 'docker', 'kubernetes', 'other'] as const;
 type MachinePlatform = (typeof machinePlatforms)[number];
@@ -160,10 +167,19 @@ export class MachinesQuery extends PageQuery {
   q?: string;
 }
 
-export const includePolicy = { license: { include: { policy: true, testClock: true } } } as const;
+/** All that a machine is shown with. */
+export const includePolicy = { pulse: true, license: { include: { policy: true, testClock: true } } } as const;
 
-export function toMachineView(row: Machine, policy: HeartbeatPolicy, environment: EnvironmentName, now: Date): MachineView {
-  const pulse = { activatedAt: row.createdAt, lastHeartbeatAt: row.lastHeartbeatAt };
+/** A machine with its signs of life. */
+export type MachineRow = Machine & { pulse: Pick<MachinePulse, 'activatedAt' | 'lastHeartbeatAt'> | null };
+
+/** Those of a machine that is gone are gone too. */
+export function pulseOf({ pulse, createdAt }: MachineRow): Pulse {
+  return pulse ?? { activatedAt: createdAt, lastHeartbeatAt: null };
+}
+
+export function toMachineView(row: MachineRow, policy: HeartbeatPolicy, environment: EnvironmentName, now: Date): MachineView {
+  const pulse = pulseOf(row);
   return {
     ...resourceFields(row, environment),
     licenseId: row.licenseId,
@@ -177,7 +193,7 @@ export function toMachineView(row: Machine, policy: HeartbeatPolicy, environment
     userEmail: row.userEmail,
     components: row.components as unknown as MachineComponent[],
     status: machineStatus(pulse, policy, now),
-    lastHeartbeatAt: row.lastHeartbeatAt,
+    lastHeartbeatAt: pulse.lastHeartbeatAt,
     nextHeartbeatAt: nextHeartbeatAt(pulse, policy),
     ip: row.ip,
   };

@@ -72,6 +72,7 @@ export async function deactivateAll(
       where: { licenseId: license.id, deletedAt: null },
       orderBy: { id: 'asc' },
       take: DEACTIVATION_BATCH,
+      include: { pulse: true },
     });
     if (machines.length === 0) return;
     await db.machine.updateMany({ where: { id: { in: machines.map(({ id }) => id) } }, data: { deletedAt: now } });
@@ -96,9 +97,10 @@ async function limitExceeded(db: Db, licenseId: string, { limit, allowed }: Limi
     where: { licenseId, deletedAt: null },
     orderBy: [{ createdAt: 'desc' }, { id: 'desc' }],
     take: OFFERED_MACHINES,
-    select: { id: true, name: true, platform: true, lastHeartbeatAt: true },
+    select: { id: true, name: true, platform: true, pulse: { select: { lastHeartbeatAt: true } } },
   });
-  return new LatchkeyError(limit.code, message, { ...details, machines });
+  const offered = machines.map(({ pulse, ...machine }) => ({ ...machine, lastHeartbeatAt: pulse?.lastHeartbeatAt ?? null }));
+  return new LatchkeyError(limit.code, message, { ...details, machines: offered });
 }
 
 /** Conditions of a list of machines, for `findSlice`; `licenseId` is that of a caller which is a license. */
@@ -125,11 +127,14 @@ function statusIs(status: MachineStatus, now: Date): Prisma.Sql {
   return Prisma.sql`${status} = (
     SELECT CASE
              WHEN NOT policy.require_heartbeat THEN 'active'
-             WHEN machine.last_heartbeat_at IS NULL AND policy.heartbeat_basis = 'FROM_FIRST_BEAT' THEN 'not_started'
+             WHEN pulse.last_heartbeat_at IS NULL AND policy.heartbeat_basis = 'FROM_FIRST_BEAT' THEN 'not_started'
              WHEN COALESCE(test_clock.frozen_at, ${now}::timestamptz)
-                  < COALESCE(machine.last_heartbeat_at, machine.created_at) + make_interval(mins => policy.heartbeat_interval_minutes) THEN 'active'
+                  < COALESCE(pulse.last_heartbeat_at, pulse.activated_at) + make_interval(mins => policy.heartbeat_interval_minutes) THEN 'active'
              ELSE 'dead'
            END
-      FROM license JOIN policy ON policy.id = license.policy_id LEFT JOIN test_clock ON test_clock.id = license.test_clock_id
-     WHERE license.id = machine.license_id)`;
+      FROM machine_pulse AS pulse
+      JOIN license ON license.id = machine.license_id
+      JOIN policy ON policy.id = license.policy_id
+      LEFT JOIN test_clock ON test_clock.id = license.test_clock_id
+     WHERE pulse.environment_id = machine.environment_id AND pulse.machine_id = machine.id)`;
 }

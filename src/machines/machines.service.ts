@@ -20,8 +20,10 @@ import { recordStartedTerm } from '../licenses/term.query.js';
 import {
   type ActivateMachineBody,
   includePolicy,
+  type MachineRow,
   type MachinesQuery,
   type MachineView,
+  pulseOf,
   toMachineColumns,
   toMachineView,
   type UpdateMachineBody,
@@ -53,7 +55,7 @@ export class MachinesService {
       const now = this.clock.now(license.testClock);
       requireMayActivate(caller.kind === 'license' ? 'license' : 'apiKey', policy.authentication);
       requireUsable(license, policy, now);
-      const existing = await db.machine.findFirst({ where: { licenseId, fingerprint, deletedAt: null } });
+      const existing = await db.machine.findFirst({ where: { licenseId, fingerprint, deletedAt: null }, include: { pulse: true } });
       if (existing !== null) return new Answer(HttpStatus.OK, toMachineView(existing, policy, tenant.environment, now));
 
       const columns = toMachineColumns(body);
@@ -73,7 +75,8 @@ export class MachinesService {
         where: { id: licenseId },
         data: { ...totals, ...term, firstActivatedAt: license.firstActivatedAt ?? now, updatedAt: license.updatedAt },
       });
-      const after = toMachineView(machine, policy, tenant.environment, now);
+      const pulse = { activatedAt: now, lastHeartbeatAt: null };
+      const after = toMachineView({ ...machine, pulse }, policy, tenant.environment, now);
       const resource = { type: 'machine', id: machine.id, segmentId };
       await recordChange(db, { action: 'machine.activated', resource, ...aboutLicense(license), after });
       if (term !== null) await recordStartedTerm(db, tenant, licenseId, license, now);
@@ -121,8 +124,8 @@ export class MachinesService {
       const refusal = await refusalFor(db, license, license.policy, totals);
       if (refusal !== null) throw refusal;
       await db.license.update({ where: { id: license.id }, data: { ...totals, updatedAt: license.updatedAt } });
-      const saved = await db.machine.update({ where: { id }, data: { ...columns, updatedAt: now } });
-      const view = (row: Machine): MachineView => toMachineView(row, license.policy, tenant.environment, now);
+      const saved = await db.machine.update({ where: { id }, data: { ...columns, updatedAt: now }, include: { pulse: true } });
+      const view = (row: MachineRow): MachineView => toMachineView(row, license.policy, tenant.environment, now);
       const after = view(saved);
       const resource = { type: 'machine', id, segmentId: machine.segmentId };
       await recordChange(db, { action: 'machine.updated', resource, ...aboutLicense(license), before: view(machine), after });
@@ -152,14 +155,15 @@ export class MachinesService {
       const { license } = machine;
       const now = this.clock.now(license.testClock);
       requireUsable(license, license.policy, now);
-      const pulse = { activatedAt: machine.createdAt, lastHeartbeatAt: machine.lastHeartbeatAt };
+      const pulse = pulseOf(machine);
       if (!mayBeat(pulse, license.policy, now))
         throw new LatchkeyError('MACHINE_DEAD', 'The machine is dead: its heartbeat stayed away for too long.');
       // Never backwards, and no change that anyone made: updated_at stays.
       const beaten = await db.$executeRaw`
-        UPDATE machine SET last_heartbeat_at = GREATEST(last_heartbeat_at, ${now}::timestamptz) WHERE id = ${id}::uuid AND deleted_at IS NULL`;
+        UPDATE machine_pulse SET last_heartbeat_at = GREATEST(last_heartbeat_at, ${now}::timestamptz), death_announced = false
+         WHERE environment_id = ${caller.tenant.environmentId}::uuid AND machine_id = ${id}::uuid`;
       if (beaten === 0) throw notFound('machine');
-      return toMachineView({ ...machine, lastHeartbeatAt: now }, license.policy, caller.tenant.environment, now);
+      return toMachineView({ ...machine, pulse: { ...pulse, lastHeartbeatAt: now } }, license.policy, caller.tenant.environment, now);
     });
   }
 }
@@ -189,7 +193,7 @@ async function lockMachine(db: Db, caller: TenantPrincipal, id: string) {
   if (found === null) throw notFound('machine');
   const license = await lockSeats(db, caller.tenant, found.licenseId);
   // Again under the lock: another request may have deactivated it while this one waited.
-  const machine = await db.machine.findFirst({ where: { id, deletedAt: null } });
+  const machine = await db.machine.findFirst({ where: { id, deletedAt: null }, include: { pulse: true } });
   if (machine === null) throw notFound('machine');
   return { license, machine };
 }

@@ -117,7 +117,8 @@ function limitsOf({ maxMachines, maxCores, maxMemoryMb, maxDiskMb, maxProcesses,
     used: Prisma.raw(`license.${used}`),
     max: sql`COALESCE(${Prisma.raw(`license.${override}`)}, ${max}::int)`,
   });
-  const processes = limit('PROCESS_LIMIT_EXCEEDED', 'process_count', 'max_processes_override', maxProcesses);
+  const running = sql`(SELECT count(*) FROM machine_process WHERE machine_process.license_id = license.id)`;
+  const processes = { ...limit('PROCESS_LIMIT_EXCEEDED', '', 'max_processes_override', maxProcesses), used: running };
   return [
     limit('MACHINE_LIMIT_EXCEEDED', 'machine_count', 'max_machines_override', maxMachines),
     limit('CORE_LIMIT_EXCEEDED', 'cores_total', 'max_cores_override', maxCores),
@@ -142,11 +143,12 @@ const livingNeeded: Record<FingerprintMatching, Prisma.Sql> = {
 
 /** The rule on heartbeats (`heartbeatVerdict`). It reads the machines of a license, if no rule before it has failed. */
 function heartbeatCode({ heartbeatBasis, heartbeatIntervalMinutes, fingerprintMatching }: PolicyRules): Prisma.Sql {
-  const firstBeat = heartbeatBasis === 'FROM_ACTIVATION' ? sql`machine.created_at` : sql`NULL::timestamptz`;
-  const deadline = sql`COALESCE(machine.last_heartbeat_at, ${firstBeat}) + make_interval(mins => ${heartbeatIntervalMinutes}::int)`;
+  const firstBeat = heartbeatBasis === 'FROM_ACTIVATION' ? sql`pulse.activated_at` : sql`NULL::timestamptz`;
+  const deadline = sql`COALESCE(pulse.last_heartbeat_at, ${firstBeat}) + make_interval(mins => ${heartbeatIntervalMinutes}::int)`;
   return sql`(
     SELECT CASE WHEN count(*) FILTER (WHERE clock.now < ${deadline}) >= ${livingNeeded[fingerprintMatching]} THEN NULL
                 WHEN count(*) FILTER (WHERE clock.now >= ${deadline}) > 0 THEN 'HEARTBEAT_DEAD'
                 ELSE 'HEARTBEAT_REQUIRED' END
-      FROM machine WHERE machine.license_id = license.id AND machine.deleted_at IS NULL)`;
+      FROM machine JOIN machine_pulse AS pulse ON pulse.environment_id = machine.environment_id AND pulse.machine_id = machine.id
+     WHERE machine.license_id = license.id AND machine.deleted_at IS NULL)`;
 }

@@ -1,7 +1,7 @@
 import type { Db, Tenant } from '../core/database.js';
 import type { Span } from '../domain/due.js';
-import type { Machine, TestClock } from '../generated/prisma/client.js';
-import { type Due, dueFor } from '../licenses/due.query.js';
+import type { TestClock } from '../generated/prisma/client.js';
+import { type Due, dueFor, type WatchedMachine } from '../licenses/due.query.js';
 import { includeForView } from '../licenses/licenses.dto.js';
 
 /** How many licenses are read at once. */
@@ -41,11 +41,15 @@ async function holdLicenses(db: Db, clockId: string, after: string): Promise<str
 }
 
 /** By their license. A beat does not hold the license: so the machines are held themselves. */
-async function holdMachines(db: Db, licenseIds: string[]): Promise<Map<string, Machine[]>> {
+async function holdMachines(db: Db, licenseIds: string[]): Promise<Map<string, WatchedMachine[]>> {
   await db.$queryRaw`
-    SELECT 1 FROM machine WHERE license_id = ANY(${licenseIds}::uuid[]) AND deleted_at IS NULL ORDER BY id FOR UPDATE`;
-  const machines = await db.machine.findMany({ where: { licenseId: { in: licenseIds }, deletedAt: null } });
-  const byLicense = new Map<string, Machine[]>();
+    SELECT 1
+      FROM machine JOIN machine_pulse ON machine_pulse.environment_id = machine.environment_id AND machine_pulse.machine_id = machine.id
+     WHERE machine.license_id = ANY(${licenseIds}::uuid[]) AND machine.deleted_at IS NULL
+     ORDER BY machine.id
+       FOR UPDATE`;
+  const machines = await db.machine.findMany({ where: { licenseId: { in: licenseIds }, deletedAt: null }, include: { pulse: true } });
+  const byLicense = new Map<string, WatchedMachine[]>();
   for (const machine of machines) {
     const others = byLicense.get(machine.licenseId);
     if (others === undefined) byLicense.set(machine.licenseId, [machine]);
