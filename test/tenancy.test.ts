@@ -139,7 +139,7 @@ const validBodies: Record<string, (world: World) => object> = {
 const verdicts = ['POST /api/v1/licenses/{id}/validate', 'POST /api/v1/licenses/{id}/explain'];
 
 /** Tables of which no role of ours may change a row, be it its own or not: rows come, and at most go. */
-const appendOnly = ['audit_entry', 'event', 'former_state', 'license_term'];
+const appendOnly = ['audit_entry', 'event', 'former_state', 'license_term', 'machine_component'];
 
 /** Routes whose body belongs to no tenant. */
 const tenantless = [
@@ -214,7 +214,12 @@ describe('tenancy', () => {
     expectStatus(await api.post(`/policies/${policy.id}/entitlements`, { codes: [code] }), 200);
     const { id } = await create('/licenses', { productId: product.id, policyId: policy.id, entitlements: [code], userEmail });
     const license = expectStatus(await api.post(`/licenses/${id}/rotate-key`, { overlapSeconds: 3600 }), 200).body.data;
-    const machine = await create('/machines', { licenseId: license.id, fingerprint });
+    const machine = await create('/machines', { licenseId: license.id, fingerprint, components: [{ kind: 'board', fingerprint }] });
+    await database.query(
+      `INSERT INTO machine_process (id, environment_id, license_id, machine_id, pid, last_heartbeat_at)
+       SELECT gen_random_uuid(), environment_id, license_id, id, '42', now() FROM machine WHERE id = $1`,
+      [machine.id],
+    );
     const apiKey = await create('/api-keys', { name: 'one of them' });
     const memberEmail = `${unique('member')}@example.com`;
     const user = await create('/users', { email: memberEmail, name: 'Ada', role: 'owner' });
@@ -701,7 +706,7 @@ describe('tenancy', () => {
         );
         expect({ table, refusal: copied.refusal }).toEqual({ table, refusal: expect.stringMatching(/^42501 .*row-level security/) });
         if (appendOnly.includes(table)) continue;
-        const touched = await asTenant(`UPDATE ${table} SET created_at = created_at WHERE environment_id = $1`, [elsewhere]);
+        const touched = await asTenant(`UPDATE ${table} SET environment_id = environment_id WHERE environment_id = $1`, [elsewhere]);
         expect({ table, count: touched.rowCount, refusal: touched.refusal }).toEqual({ table, count: 0, refusal: undefined });
       }
       const renamed = await asTenant('UPDATE account SET name = name WHERE id = $1', [b.account.id]);
@@ -712,7 +717,7 @@ describe('tenancy', () => {
       for (const table of await tenantTables()) {
         const { rowCount, refusal } = await asTenant(`DELETE FROM ${table} WHERE environment_id = $1`, [environments.foreign[0]]);
         if (refusal === undefined)
-          expect([table, rowCount]).toEqual([expect.stringMatching(/_entitlement$|^former_license_key$|^license_term$/), 0]);
+          expect([table, rowCount]).toEqual([expect.stringMatching(/_entitlement$|^former_license_key$|^license_term$|^machine_/), 0]);
         else expect([table, refusal]).toEqual([table, expect.stringMatching(/^42501 permission denied/)]);
       }
     });

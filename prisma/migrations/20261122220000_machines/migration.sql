@@ -147,8 +147,9 @@ BEGIN
          WITH CHECK (environment_id = nullif(current_setting(''app.environment_id'', true), '''')::uuid)', new_table);
     EXECUTE format('CREATE POLICY system ON %I TO latchkey_system USING (true) WITH CHECK (true)', new_table);
     EXECUTE format('CREATE POLICY lookup ON %I FOR SELECT TO latchkey_lookup USING (true)', new_table);
-    EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %I TO latchkey_tenant', new_table);
+    EXECUTE format('GRANT SELECT, INSERT, DELETE ON %I TO latchkey_tenant', new_table);
     EXECUTE format('GRANT SELECT ON %I TO latchkey_lookup', new_table);
   END LOOP;
 END
 $$;
+GRANT UPDATE ON "machine_pulse", "machine_process" TO latchkey_tenant;
