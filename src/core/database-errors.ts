@@ -1,3 +1,4 @@
+import { fingerprintTaken } from '../domain/activation.js';
 import { LatchkeyError, taken } from '../domain/errors.js';
 
 /** What the database says, in the language of the contract. */
@@ -15,6 +16,8 @@ const uniqueFields: Record<string, string> = {
 /** SQLSTATE classes and codes that mean "not now": https://www.postgresql.org/docs/current/errcodes-appendix.html */
 const UNAVAILABLE_STATES = /^(08|53|57P0|25006|40|55P03|57014)/;
 const UNIQUE_VIOLATION = '23505';
+/** Raised by our trigger `machine_is_unique`. */
+const FINGERPRINT_TAKEN = 'LK001';
 const UNAVAILABLE_PRISMA_CODES = new Set([
   'P1000',
   'P1001',
@@ -51,6 +54,7 @@ export function fromDatabase(thrown: unknown): LatchkeyError | null {
       const field = Object.entries(uniqueFields).find(([name]) => constraint.includes(name))?.[1];
       if (field !== undefined) return taken(field);
     }
+    if (error.originalCode === FINGERPRINT_TAKEN) return fingerprintTaken();
     if (isUnavailable(error)) return new LatchkeyError('UNAVAILABLE', 'The database is away or too busy. Try again shortly.');
   }
   return null;

@@ -27,6 +27,12 @@ export async function insertFree(db: Db, table: Table, rows: Rows): Promise<stri
   return ids;
 }
 
+/** The statement that inserts one, for a statement of several parts. */
+export function insertionOf(table: Table, row: object): Prisma.Sql {
+  const [[columns, alike]] = byColumns([row]) as [[string[], Record<string, unknown>[]]];
+  return insert(table, columns, alike);
+}
+
 /** In the order of the rows; PostgreSQL reads each value as its column's type says. */
 function insert(table: Table, columns: string[], rows: Record<string, unknown>[]): Prisma.Sql {
   const [into, names] = [Prisma.raw(table), Prisma.raw(columns.join(', '))];
@@ -50,7 +56,7 @@ function byColumns(rows: Rows): [string[], Record<string, unknown>[]][] {
 }
 
 /** `createdAt` is `created_at`, as in schema.prisma. */
-function columnOf(field: string): string {
+export function columnOf(field: string): string {
   return field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 

@@ -45,6 +45,11 @@ export const errorCodes = {
     title: 'This kind of credential may not activate',
     help: "The policy's `authentication` says who may activate machines.",
   },
+  TRANSFER_NOT_ALLOWED: {
+    status: 403,
+    title: 'The license key may not replace a machine',
+    help: "The policy's `allowMachineTransfer` says so; the vendor can do it.",
+  },
   ACCOUNT_SUSPENDED: { status: 403, title: 'The account is suspended', help: "Its keys are refused; its customers' validations go on." },
   NOT_FOUND: { status: 404, title: 'Not found', help: 'There is no such thing, or none that this credential may see.' },
   CONFLICT: {
@@ -92,7 +97,7 @@ export const errorCodes = {
   FINGERPRINT_TAKEN: {
     status: 422,
     title: 'The fingerprint is active elsewhere',
-    help: 'Deactivate it there first. (Reserved: this version never answers it.)',
+    help: "The policy's `fingerprintUniqueness` lets a machine have one license. Deactivate it there first.",
   },
   MACHINE_DEAD: {
     status: 422,

@@ -64,12 +64,29 @@ export function machineLimitVerdicts(totals: MachineTotals, overrides: MachineLi
   });
 }
 
+/**
+ * The first limit that a license may not pass from `current` to `next`; null = none. Only what grows can be too much: a
+ * license that is over after its limits were lowered may still shrink, or put one machine in the place of another.
+ */
+export function passedLimit(
+  current: MachineTotals,
+  next: MachineTotals,
+  overrides: MachineLimitOverrides,
+  policy: MachineLimitPolicy,
+): LimitVerdict | null {
+  const grows = ({ limit }: LimitVerdict): boolean => next[limit.total] > current[limit.total];
+  return machineLimitVerdicts(next, overrides, policy).find((verdict) => verdict.usage === 'exceeded' && grows(verdict)) ?? null;
+}
+
+/** What a machine says of itself; null = it does not say. */
+export interface MachineSize {
+  cores: number | null;
+  memoryMb: number | null;
+  diskMb: number | null;
+}
+
 /** What one more machine (or, with -1, one less) does to the totals. */
-export function totalsWith(
-  totals: MachineTotals,
-  machine: { cores: number | null; memoryMb: number | null; diskMb: number | null },
-  sign: 1 | -1,
-): MachineTotals {
+export function totalsWith(totals: MachineTotals, machine: MachineSize, sign: 1 | -1): MachineTotals {
   return {
     machineCount: totals.machineCount + sign,
     coresTotal: totals.coresTotal + sign * (machine.cores ?? 0),

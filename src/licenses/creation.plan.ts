@@ -42,7 +42,7 @@ const pastTimes = [
   'createdAt', 'firstValidatedAt', 'firstActivatedAt', 'lastValidatedAt', 'lastCheckInAt', 'suspendedAt', 'bannedAt', 'revokedAt',
 ] as const satisfies (keyof Past)[]; // prettier-ignore
 
-export interface PastMachine extends Omit<ActivateMachineBody, 'licenseId'> {
+export interface PastMachine extends Omit<ActivateMachineBody, 'licenseId' | 'replaces'> {
   createdAt?: Date;
   lastHeartbeatAt?: Date | null;
   ip?: string | null;

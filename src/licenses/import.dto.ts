@@ -20,7 +20,7 @@ export class ImportedEntitlement {
   quantity?: number | null;
 }
 
-export class ImportedMachine extends OmitType(ActivateMachineBody, ['licenseId']) {
+export class ImportedMachine extends OmitType(ActivateMachineBody, ['licenseId', 'replaces']) {
   @Timestamp({ help: 'When it was activated; absent = now.', optional: true })
   createdAt?: Date;
 

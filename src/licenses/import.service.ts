@@ -2,13 +2,16 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { Logger } from 'pino';
 import type { TenantPrincipal } from '../auth/principal.js';
 import { Database, type Db } from '../core/database.js';
+import { fromDatabase } from '../core/database-errors.js';
 import { LOGGER } from '../core/logger.js';
 import { RequestValidationPipe } from '../core/validation.pipe.js';
 import { type Issue, LatchkeyError } from '../domain/errors.js';
+import type { Held } from '../domain/fingerprints.js';
 import { missingScopes } from '../domain/scopes.js';
 import { keyTaken, type NewLicense, type PlannedLicense } from './creation.plan.js';
 import { countMore } from './creation.query.js';
 import { CreationService } from './creation.service.js';
+import { fingerprintIssues } from './fingerprints.query.js';
 import { contradictionsIn, ImportedLicense, type ImportedRow, type ImportReport, toNewLicense } from './import.dto.js';
 import { type ColumnKind, type FileRow, type ImportFile, requireReadable, rowsOf } from './import.file.js';
 
@@ -16,6 +19,8 @@ import { type ColumnKind, type FileRow, type ImportFile, requireReadable, rowsOf
 const BATCH_THINGS = 500;
 const BATCH_LENGTH = 4 * 1024 * 1024;
 const NOT_SAVED = { path: '', message: 'was not saved, because the server failed: import this row again' };
+/** How often a batch is tried whose fingerprints are taken at the same moment. */
+const MAX_ATTEMPTS = 3;
 /** What is told of one row: a report of a hundred thousand fits into memory. */
 const MAX_ISSUES = 5;
 const MAX_TOLD_LENGTH = 200;
@@ -40,6 +45,14 @@ export interface ImportOptions {
   dryRun: boolean;
   /** Told after each batch how many rows were dealt with so far. */
   progress?: (rows: number) => void;
+}
+
+/** How rows are taken. */
+interface Taking {
+  dryRun: boolean;
+  /** What rows before have taken: the digests of keys; and fingerprints, where those rows are not stored. */
+  inUse: { keys: Set<string>; fingerprints: Held };
+  countedLater: Map<string, number> | undefined;
 }
 
 /** A row on its way; it failed as soon as it has issues. */
@@ -68,7 +81,7 @@ export class ImportService {
   async import(caller: TenantPrincipal, file: ImportFile, { dryRun, progress }: ImportOptions): Promise<ImportReport> {
     await requireReadable(file, columns);
     const report: ImportReport = { created: 0, failed: 0, rows: [] };
-    const keysInUse = new Set<string>();
+    const inUse = { keys: new Set<string>(), fingerprints: new Map() as Held };
     // In one transaction for all of it, products are held only at its end.
     const countedLater = this.database.isInOneTransaction ? new Map<string, number>() : undefined;
     let isBroken = false;
@@ -77,7 +90,7 @@ export class ImportService {
       if (isBroken) notSaved(entries);
       else if (entries.some(({ license }) => license !== undefined)) {
         try {
-          await this.database.within(caller.tenant, (db) => this.take(db, caller, entries, { dryRun, keysInUse, countedLater }));
+          await this.takeBatch(caller, entries, { dryRun, inUse, countedLater });
         } catch (error) {
           // What was saved before stays, so the report must say what it is; without anything saved the error says enough.
           if (report.created === 0 || countedLater !== undefined) throw error;
@@ -110,24 +123,49 @@ export class ImportService {
     }
   }
 
+  /**
+   * One unit of work. Again where a fingerprint was taken between the look at it and its machine, by a license whose policy
+   * does not mind: it has its issue then, and the others are made.
+   */
+  private async takeBatch(caller: TenantPrincipal, entries: readonly Entry[], taking: Taking): Promise<void> {
+    const keysBefore = taking.inUse.keys.size;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await this.database.within(caller.tenant, (db) => this.take(db, caller, entries, taking));
+        return;
+      } catch (error) {
+        if (attempt === MAX_ATTEMPTS || fromDatabase(error)?.code !== 'FINGERPRINT_TAKEN') throw error;
+        for (const key of [...taking.inUse.keys].slice(keysBefore)) taking.inUse.keys.delete(key);
+      }
+    }
+  }
+
   /** Make what can be made; what cannot gets its issues. */
   private async take(
     db: Db,
     { tenant }: TenantPrincipal,
     entries: readonly Entry[],
-    { dryRun, keysInUse, countedLater }: { dryRun: boolean; keysInUse: Set<string>; countedLater?: Map<string, number> },
+    { dryRun, inUse, countedLater }: Taking,
   ): Promise<void> {
     const sound = entries.filter((entry) => entry.issues.length === 0);
     const licenses = sound.flatMap(({ license }) => (license === undefined ? [] : [license]));
-    const plans = await this.creation.plan(db, tenant, licenses, { takesBackKeys: true, keysInUse });
+    const plans = await this.creation.plan(db, tenant, licenses, { takesBackKeys: true, keysInUse: inUse.keys });
     for (const [index, plan] of plans.entries()) {
       const entry = sound[index];
       if (entry === undefined) continue;
       if ('planned' in plan) entry.planned = plan.planned;
       else entry.issues = plan.problems.map(({ path, message }) => ({ path, message }));
     }
+    const possible = sound.filter(isPlanned);
+    const fingerprints = dryRun ? inUse.fingerprints : (new Map() as Held);
+    const issues = await fingerprintIssues(
+      db,
+      possible.map((entry) => entry.planned),
+      fingerprints,
+    );
+    for (const [index, entry] of possible.entries()) entry.issues = issues[index] ?? [];
     if (dryRun) return;
-    const planned = sound.filter((entry): entry is Entry & { planned: PlannedLicense } => entry.planned !== undefined);
+    const planned = possible.filter((entry) => entry.issues.length === 0);
     const saved = await this.creation.save(
       db,
       tenant,
@@ -138,6 +176,10 @@ export class ImportService {
       if (row === null) planned[index]?.issues.push({ path: keyTaken.path, message: keyTaken.message });
     }
   }
+}
+
+function isPlanned(entry: Entry): entry is Entry & { planned: PlannedLicense } {
+  return entry.planned !== undefined && entry.issues.length === 0;
 }
 
 async function* batchesOf(rows: AsyncGenerator<FileRow>): AsyncGenerator<FileRow[]> {

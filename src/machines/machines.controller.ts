@@ -4,7 +4,8 @@ import { Requires, RequiresOrLicense } from '../auth/access.js';
 import { type VendorPrincipal, Caller, ClientIp, type TenantPrincipal } from '../auth/principal.js';
 import { PathId } from '../core/identifier.js';
 import { AnswersCreated, AnswersExisting, AnswersNothing, AnswersOne, AnswersPage, Fails, Fresh } from '../core/openapi.js';
-import { ActivateMachineBody, MachinesQuery, MachineView, UpdateMachineBody } from './machines.dto.js';
+import { ActivationService } from './activation.service.js';
+import { ActivateMachineBody, ActivateMachineQuery, MachinesQuery, MachineView, UpdateMachineBody } from './machines.dto.js';
 import { MachinesService } from './machines.service.js';
 
 const LICENSE_STATES = ['LICENSE_SUSPENDED', 'LICENSE_REVOKED', 'LICENSE_EXPIRED', 'LICENSE_BANNED'] as const;
@@ -12,7 +13,10 @@ const LICENSE_STATES = ['LICENSE_SUSPENDED', 'LICENSE_REVOKED', 'LICENSE_EXPIRED
 @ApiTags('Machines')
 @Controller('api/v1/machines')
 export class MachinesController {
-  constructor(private readonly machines: MachinesService) {}
+  constructor(
+    private readonly machines: MachinesService,
+    private readonly activation: ActivationService,
+  ) {}
 
   @Post()
   @RequiresOrLicense('machines:write')
@@ -21,7 +25,9 @@ export class MachinesController {
   @Fails(
     'NOT_FOUND',
     'AUTHENTICATION_NOT_ALLOWED',
+    'TRANSFER_NOT_ALLOWED',
     ...LICENSE_STATES,
+    'FINGERPRINT_TAKEN',
     'MACHINE_LIMIT_EXCEEDED',
     'CORE_LIMIT_EXCEEDED',
     'MEMORY_LIMIT_EXCEEDED',
@@ -30,10 +36,15 @@ export class MachinesController {
   @ApiOperation({
     summary: 'Activate a machine',
     description:
-      'With the license key itself, or with an API key and `licenseId`. Idempotent by fingerprint. Over the limit, `details.machines` lists what could be freed.',
+      'With the license key itself, or with an API key and `licenseId`. Idempotent by fingerprint. Over a limit, `details.machines` lists up to 100 that could be freed, those first that gave no sign of life for the longest; `replaces` frees one and takes its seat in one step. Under a `floating` policy the seats of dead machines are taken over, the longest dead first. `dryRun=true` answers the same, status codes too, and changes nothing; it is limited like activation, in a window of its own.',
   })
-  activate(@Caller() caller: TenantPrincipal, @Body() body: ActivateMachineBody, @ClientIp() ip: string) {
-    return this.machines.activate(caller, body, ip);
+  activate(
+    @Caller() caller: TenantPrincipal,
+    @Body() body: ActivateMachineBody,
+    @Query() query: ActivateMachineQuery,
+    @ClientIp() ip: string,
+  ) {
+    return this.activation.activate(caller, body, query, ip);
   }
 
   @Get()

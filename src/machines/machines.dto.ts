@@ -1,5 +1,5 @@
 import { PartialType, PickType } from '@nestjs/swagger';
-import { Choice, Email, Id, Integer, MetadataField, Nested, ObjectList, Text, Timestamp } from '../core/fields.js';
+import { Choice, Email, Id, Integer, MetadataField, Nested, ObjectList, QueryFlag, Text, Timestamp } from '../core/fields.js';
 import { PageQuery } from '../core/page.js';
 import { ResourceView, resourceFields } from '../core/resource.js';
 import type { EnvironmentName } from '../domain/api-key.js';
@@ -92,6 +92,22 @@ export class ActivateMachineBody {
 
   @MetadataField({ optional: true, default: {} })
   metadata?: Metadata;
+
+  @Id({
+    help: 'A machine of the same license that gives its seat to this one, in one step: also on a full license. With a license key only where the policy has `allowMachineTransfer`. May be repeated: a swap that has happened is not done again.',
+    optional: true,
+  })
+  replaces?: string;
+}
+
+export class ActivateMachineQuery {
+  @QueryFlag({
+    help: 'true = answer what activating would, and change nothing: no seat is taken, nothing is told, and the `id` in the answer is of no machine.',
+    optional: true,
+    default: false,
+    example: true,
+  })
+  dryRun?: boolean;
 }
 
 export class UpdateMachineBody extends PartialType(

@@ -1,6 +1,7 @@
 import { Module } from '@nestjs/common';
+import { ActivationService } from './activation.service.js';
 import { MachinesController } from './machines.controller.js';
 import { MachinesService } from './machines.service.js';
 
-@Module({ controllers: [MachinesController], providers: [MachinesService] })
+@Module({ controllers: [MachinesController], providers: [MachinesService, ActivationService] })
 export class MachinesModule {}

@@ -1,12 +1,11 @@
-import { recordChanges, recordEvents } from '../core/audit.js';
+import { recordChanges } from '../core/audit.js';
 import type { Db, Tenant } from '../core/database.js';
 import { containsPattern } from '../core/like.js';
 import { all, perhaps } from '../core/slice.js';
 import { LatchkeyError } from '../domain/errors.js';
 import type { MachineStatus } from '../domain/heartbeat.js';
-import { type LimitVerdict, machineLimitVerdicts, type MachineTotals } from '../domain/seats.js';
+import { type LimitVerdict, type MachineTotals, passedLimit } from '../domain/seats.js';
 import { type License, type Policy, Prisma, type TestClock } from '../generated/prisma/client.js';
-import { includeForView, toLicenseEntry } from '../licenses/licenses.dto.js';
 import { type MachinesQuery, toMachineView } from './machines.dto.js';
 
 /** How many machines are deactivated, and told of, by one statement. */
@@ -15,7 +14,7 @@ const DEACTIVATION_BATCH = 1000;
 const OFFERED_MACHINES = 100;
 
 /** What the license's machines sum to; far below 2⁵³, since each is bounded. */
-export function totalsOf(license: License): MachineTotals {
+export function totalsOf(license: Pick<License, keyof MachineTotals>): MachineTotals {
   return {
     machineCount: license.machineCount,
     coresTotal: Number(license.coresTotal),
@@ -24,40 +23,11 @@ export function totalsOf(license: License): MachineTotals {
   };
 }
 
-/**
- * Why the license may not have these totals: 422 with the code of the first limit that is passed, for seats with the
- * machines that hold them; null = it may. Only what grows can be too much: a license that is over after its limits were
- * lowered may still shrink.
- */
+/** Why the license may not have these totals: 422 with the code of the first limit that is passed; null = it may. */
 export async function refusalFor(db: Db, license: License, policy: Policy, next: MachineTotals): Promise<LatchkeyError | null> {
   const current = totalsOf(license);
-  const passed = machineLimitVerdicts(next, license, policy).find(
-    ({ usage, limit }) => usage === 'exceeded' && next[limit.total] > current[limit.total],
-  );
-  return passed === undefined ? null : limitExceeded(db, license.id, passed, current);
-}
-
-/**
- * Tell that an activation was refused, at most once a minute for a license (contract: webhooks.md, `license.limit_reached`).
- * The caller holds the license, so that of many refusals at once one is told.
- */
-export async function tellLimitReached(
-  db: Db,
-  { environment }: Tenant,
-  { id: licenseId, testClockId }: Pick<License, 'id' | 'testClockId'>,
-  now: Date,
-): Promise<void> {
-  // A minute of the license's own time.
-  const time = Prisma.raw(testClockId === null ? 'created_at' : 'occurred_at');
-  const told = await db.$queryRaw<unknown[]>`
-    SELECT 1 FROM event
-     WHERE license_id = ${licenseId}::uuid AND type = 'license.limit_reached' AND ${time} > ${now}::timestamptz - interval '1 minute'
-     LIMIT 1`;
-  if (told.length > 0) return;
-  const license = await db.license.findUniqueOrThrow({ where: { id: licenseId }, include: includeForView });
-  const resource = { type: 'license', id: licenseId, segmentId: license.segmentId };
-  const after = toLicenseEntry(license, environment, now);
-  await recordEvents(db, [{ action: 'license.limit_reached', resource, occurredAt: license.testClock?.frozenAt, after }]);
+  const passed = passedLimit(current, next, license, policy);
+  return passed === null ? null : limitExceeded(db, license.id, passed, current);
 }
 
 /** Deactivate all machines of a license that is held, each with its record; its totals are the caller's to set. */
@@ -89,18 +59,26 @@ export async function deactivateAll(
   }
 }
 
-async function limitExceeded(db: Db, licenseId: string, { limit, allowed }: LimitVerdict, current: MachineTotals): Promise<LatchkeyError> {
-  const details = { limit: allowed.effective, max: allowed.max, used: current[limit.total] };
-  const message = `The license allows ${String(allowed.effective)} ${limit.what}, and ${String(details.used)} are in use.`;
-  if (limit.code !== 'MACHINE_LIMIT_EXCEEDED') return new LatchkeyError(limit.code, message, details);
-  const machines = await db.machine.findMany({
-    where: { licenseId, deletedAt: null },
-    orderBy: [{ createdAt: 'desc' }, { id: 'desc' }],
-    take: OFFERED_MACHINES,
-    select: { id: true, name: true, platform: true, pulse: { select: { lastHeartbeatAt: true } } },
-  });
-  const offered = machines.map(({ pulse, ...machine }) => ({ ...machine, lastHeartbeatAt: pulse?.lastHeartbeatAt ?? null }));
-  return new LatchkeyError(limit.code, message, { ...details, machines: offered });
+/**
+ * 422 with the code of the limit, and with the machines that are in its way: those that are the least missed first, which
+ * gave no sign of life for the longest; their activation is one.
+ */
+export async function limitExceeded(
+  db: Db,
+  licenseId: string,
+  { limit, allowed }: LimitVerdict,
+  current: MachineTotals,
+): Promise<LatchkeyError> {
+  const used = current[limit.total];
+  const message = `The license allows ${String(allowed.effective)} ${limit.what}, and ${String(used)} are in use.`;
+  const machines = await db.$queryRaw<{ id: string; name: string | null; platform: string | null; lastHeartbeatAt: Date | null }[]>`
+    SELECT machine.id, machine.name, machine.platform::text, pulse.last_heartbeat_at AS "lastHeartbeatAt"
+      FROM machine
+      JOIN machine_pulse AS pulse ON pulse.environment_id = machine.environment_id AND pulse.machine_id = machine.id
+     WHERE machine.license_id = ${licenseId}::uuid AND machine.deleted_at IS NULL
+     ORDER BY COALESCE(pulse.last_heartbeat_at, pulse.activated_at), machine.id
+     LIMIT ${OFFERED_MACHINES}`;
+  return new LatchkeyError(limit.code, message, { limit: allowed.effective, max: allowed.max, used, machines });
 }
 
 /** Conditions of a list of machines, for `findSlice`; `licenseId` is that of a caller which is a license. */

@@ -1,24 +1,17 @@
-import { HttpStatus, Injectable } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 import type { VendorPrincipal, TenantPrincipal } from '../auth/principal.js';
 import { type Change, recordChange } from '../core/audit.js';
-import { Answer } from '../core/answer.interceptor.js';
 import { Clock } from '../core/clock.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
 import { type Page, pageOf } from '../core/page.js';
-import { RateLimits } from '../core/rate-limits.js';
 import { findSlice, loadSlice } from '../core/slice.js';
-import { requireMayActivate } from '../domain/activation.js';
-import { invalid, LatchkeyError, notFound } from '../domain/errors.js';
-import { clockStartedBy } from '../domain/expiry.js';
+import { LatchkeyError, notFound } from '../domain/errors.js';
 import { mayBeat } from '../domain/heartbeat.js';
 import { requireAllowed } from '../domain/license-actions.js';
 import { requireUsable } from '../domain/license-state.js';
-import { totalsWith } from '../domain/seats.js';
-import type { Machine } from '../generated/prisma/client.js';
+import { type MachineSize, totalsWith } from '../domain/seats.js';
 import { lockSeats } from '../licenses/licenses.query.js';
-import { recordStartedTerm } from '../licenses/term.query.js';
 import {
-  type ActivateMachineBody,
   includePolicy,
   type MachineRow,
   type MachinesQuery,
@@ -28,64 +21,14 @@ import {
   toMachineView,
   type UpdateMachineBody,
 } from './machines.dto.js';
-import { conditionsOf, refusalFor, tellLimitReached, totalsOf } from './machines.query.js';
+import { conditionsOf, refusalFor, totalsOf } from './machines.query.js';
 
 @Injectable()
 export class MachinesService {
   constructor(
     private readonly database: Database,
     private readonly clock: Clock,
-    private readonly rateLimits: RateLimits,
   ) {}
-
-  /**
-   * 201 for a new seat, 200 for the one that the fingerprint holds already, 422 when none is left. Exact under any
-   * concurrency: whoever activates holds the license's row until its seat is counted. 429 for a license that is tried too often.
-   */
-  async activate(caller: TenantPrincipal, body: ActivateMachineBody, ip: string): Promise<Answer<MachineView>> {
-    const licenseId = licenseToActivate(caller, body);
-    const { fingerprint } = body;
-    const { tenant } = caller;
-    // Of the caller's environment: naming another's license uses up nothing of theirs.
-    await this.rateLimits.admit('activate', `${tenant.environmentId}:${licenseId.toLowerCase()}`);
-    const outcome = await this.database.within(tenant, async (db) => {
-      const license = await lockSeats(db, tenant, licenseId, caller.kind === 'license' ? undefined : 'licenseId');
-      const { policy } = license;
-      // After the lock: whoever waited for it judges by the time at which it may act.
-      const now = this.clock.now(license.testClock);
-      requireMayActivate(caller.kind === 'license' ? 'license' : 'apiKey', policy.authentication);
-      requireUsable(license, policy, now);
-      const existing = await db.machine.findFirst({ where: { licenseId, fingerprint, deletedAt: null }, include: { pulse: true } });
-      if (existing !== null) return new Answer(HttpStatus.OK, toMachineView(existing, policy, tenant.environment, now));
-
-      const columns = toMachineColumns(body);
-      const totals = totalsWith(totalsOf(license), sizeOf(columns), 1);
-      const refusal = await refusalFor(db, license, policy, totals);
-      if (refusal !== null) {
-        await tellLimitReached(db, tenant, license, now);
-        return refusal;
-      }
-      // Of its license's segment, whoever activates it: that one sees who holds the seats.
-      const { segmentId } = license;
-      const machine = await db.machine.create({
-        data: { licenseId, segmentId, fingerprint, ip, ...columns, createdAt: now, updatedAt: now },
-      });
-      const term = clockStartedBy('FROM_FIRST_ACTIVATION', license, policy, now);
-      await db.license.update({
-        where: { id: licenseId },
-        data: { ...totals, ...term, firstActivatedAt: license.firstActivatedAt ?? now, updatedAt: license.updatedAt },
-      });
-      const pulse = { activatedAt: now, lastHeartbeatAt: null };
-      const after = toMachineView({ ...machine, pulse }, policy, tenant.environment, now);
-      const resource = { type: 'machine', id: machine.id, segmentId };
-      await recordChange(db, { action: 'machine.activated', resource, ...aboutLicense(license), after });
-      if (term !== null) await recordStartedTerm(db, tenant, licenseId, license, now);
-      return new Answer(HttpStatus.CREATED, after);
-    });
-    // Behind the commit: that it was refused is told, too.
-    if (outcome instanceof LatchkeyError) throw outcome;
-    return outcome;
-  }
 
   /** A license key sees its own license's machines only. */
   list(caller: TenantPrincipal, query: MachinesQuery): Promise<Page<MachineView>> {
@@ -168,16 +111,6 @@ export class MachinesService {
   }
 }
 
-/** A license key activates its own license; an API key says which. */
-function licenseToActivate(caller: TenantPrincipal, { licenseId }: ActivateMachineBody): string {
-  if (caller.kind !== 'license') {
-    if (licenseId === undefined) throw invalid([{ path: 'licenseId', message: 'is required with an API key' }]);
-    return licenseId;
-  }
-  if (licenseId !== undefined && licenseId.toLowerCase() !== caller.licenseId) throw notFound('license', 'licenseId');
-  return caller.licenseId;
-}
-
 /** How a change to a machine stands in the history of its license. */
 function aboutLicense({ id, testClock }: { id: string; testClock: { frozenAt: Date } | null }): Pick<Change, 'licenseId' | 'occurredAt'> {
   return { licenseId: id, occurredAt: testClock?.frozenAt };
@@ -209,13 +142,7 @@ async function findBeating(db: Db, caller: TenantPrincipal, id: string) {
   return machine;
 }
 
-type Size = Pick<Machine, 'cores' | 'memoryMb' | 'diskMb'>;
-
-function sizeOf({ cores = null, memoryMb = null, diskMb = null }: Partial<Size>): Size {
-  return { cores, memoryMb, diskMb };
-}
-
 /** What a change says about the size; what it does not say stays. */
-function sizeChangesOf({ cores, memoryMb, diskMb }: Partial<Size>): Partial<Size> {
+function sizeChangesOf({ cores, memoryMb, diskMb }: Partial<MachineSize>): Partial<MachineSize> {
   return Object.fromEntries(Object.entries({ cores, memoryMb, diskMb }).filter(([, value]) => value !== undefined));
 }

@@ -143,7 +143,7 @@ export class PolicyFields {
   overageStrategy?: policy.OverageStrategy;
 
   @Flag({
-    help: `Whether seats are leases that the next activation takes over from dead machines. ${stored}`,
+    help: 'Whether seats are leases that the next activation takes over from dead machines, the longest dead first.',
     optional: true,
     default: false,
     example: false,
@@ -157,7 +157,7 @@ export class PolicyFields {
   requireFingerprint?: boolean;
 
   @Choice(policy.fingerprintUniquenesses, {
-    help: `Where a fingerprint may be active only once. ${stored} (PER_LICENSE always holds.)`,
+    help: 'Where a fingerprint may be active only once; PER_ACCOUNT = in the environment. Judged when a machine is activated; what is active stays.',
     optional: true,
     default: 'PER_LICENSE',
   })
@@ -221,7 +221,12 @@ export class PolicyFields {
   })
   checkInIntervalDays?: number | null;
 
-  @Flag({ help: `Whether the license's holder may replace a machine. ${stored}`, optional: true, default: false, example: false })
+  @Flag({
+    help: "Whether the license's holder may put one machine in the place of another.",
+    optional: true,
+    default: false,
+    example: false,
+  })
   allowMachineTransfer?: boolean;
 
   @Flag({ help: `Whether license and machine files may be made. ${stored}`, optional: true, default: true, example: true })

@@ -1,0 +1,193 @@
+import { type Change, recordEvents } from '../core/audit.js';
+import type { Db, Tenant } from '../core/database.js';
+import { columnOf, insertionOf } from '../core/insert.js';
+import type { SeatedPulse } from '../domain/activation.js';
+import type { EnvironmentName } from '../domain/api-key.js';
+import type { TermColumns } from '../domain/expiry.js';
+import { MINUTE_MS } from '../domain/heartbeat.js';
+import type { MachineSize, MachineTotals } from '../domain/seats.js';
+import { type License, type Machine, type Policy, Prisma } from '../generated/prisma/client.js';
+import { includeForView, toLicenseEntry } from '../licenses/licenses.dto.js';
+import { type MachineRow, toMachineView } from './machines.dto.js';
+
+/** Of so many dead machines, the longest dead, seats are taken over. */
+const MAX_DEAD = 1000;
+
+const licenseFields = [
+  'id', 'segmentId', 'testClockId', 'machineCount', 'coresTotal', 'memoryMbTotal', 'diskMbTotal',
+  'maxMachinesOverride', 'maxCoresOverride', 'maxMemoryMbOverride', 'maxDiskMbOverride',
+  'expiresAt', 'termAnchorAt', 'clockPending', 'suspendedAt', 'bannedAt', 'revokedAt', 'firstActivatedAt',
+] as const satisfies (keyof License)[]; // prettier-ignore
+const policyFields = [
+  'authentication', 'floating', 'allowMachineTransfer', 'overageStrategy', 'maxMachines', 'maxCores', 'maxMemoryMb', 'maxDiskMb',
+  'expirationStrategy', 'gracePeriodDays', 'requireHeartbeat', 'heartbeatIntervalMinutes', 'heartbeatBasis',
+  'heartbeatResurrectionMinutes', 'durationDays', 'durationCalendarMonths', 'isTrial', 'trialDurationDays', 'expirationBasis',
+] as const satisfies (keyof Policy)[]; // prettier-ignore
+const replacedFields = ['id', 'cores', 'memoryMb', 'diskMb', 'deletedAt'] as const satisfies (keyof Machine)[];
+
+/** What an activation is judged by, as one statement sees it. */
+export interface Seats {
+  license: Pick<License, (typeof licenseFields)[number]>;
+  policy: Pick<Policy, (typeof policyFields)[number]>;
+  testClock: { frozenAt: Date } | null;
+  /** The machine that has the fingerprint and a seat. */
+  existing: MachineRow | null;
+  replaced: Pick<Machine, (typeof replacedFields)[number]> | null;
+  isTakenElsewhere: boolean;
+}
+
+interface Wanted {
+  licenseId: string;
+  fingerprint: string;
+  replaces: string | undefined;
+}
+
+const facts = Prisma.raw(
+  [
+    ...columnsOf('license', licenseFields),
+    ...columnsOf('policy', policyFields),
+    ...columnsOf('clock', ['id', 'frozenAt']),
+    ...columnsOf('existing', Object.keys(Prisma.MachineScalarFieldEnum)),
+    ...columnsOf('pulse', ['activatedAt', 'lastHeartbeatAt']),
+    ...columnsOf('replaced', replacedFields),
+  ].join(', '),
+);
+
+/** One round trip, nothing held. Null when there is no such license for the caller. */
+export async function findSeats(db: Db, { segmentId }: Tenant, { licenseId, fingerprint, replaces }: Wanted): Promise<Seats | null> {
+  const mine = segmentId === null ? Prisma.empty : Prisma.sql`AND license.segment_id = ${segmentId}::uuid`;
+  const [row] = await db.$queryRaw<Record<string, unknown>[]>`
+    SELECT ${facts},
+           CASE WHEN policy.fingerprint_uniqueness = 'PER_LICENSE' OR existing.id IS NOT NULL THEN false
+                ELSE fingerprint_is_taken(license.environment_id, license.id, ${fingerprint}) END AS "isTakenElsewhere"
+      FROM license
+      JOIN policy ON policy.id = license.policy_id
+      LEFT JOIN test_clock AS clock ON clock.id = license.test_clock_id
+      LEFT JOIN machine AS existing
+        ON existing.license_id = license.id AND existing.fingerprint = ${fingerprint} AND existing.deleted_at IS NULL
+      LEFT JOIN machine_pulse AS pulse ON pulse.environment_id = existing.environment_id AND pulse.machine_id = existing.id
+      LEFT JOIN machine AS replaced ON replaced.id = ${replaces ?? null}::uuid AND replaced.license_id = license.id
+     WHERE license.id = ${licenseId}::uuid AND license.deleted_at IS NULL ${mine}`;
+  if (row === undefined) return null;
+  const existing = partOf(row, 'existing');
+  return {
+    license: partOf(row, 'license'),
+    policy: partOf(row, 'policy'),
+    testClock: partOf(row, 'clock'),
+    existing: existing === null ? null : { ...existing, pulse: partOf(row, 'pulse') },
+    replaced: partOf(row, 'replaced'),
+    isTakenElsewhere: row.isTakenElsewhere,
+  } as Seats;
+}
+
+function columnsOf(table: string, fields: readonly string[]): string[] {
+  return fields.map((field) => `${table}.${columnOf(field)} AS "${table}.${field}"`);
+}
+
+/** The columns of one table; null when it had no row. */
+function partOf(row: Record<string, unknown>, table: string): Record<string, unknown> | null {
+  const prefix = `${table}.`;
+  const entries = Object.entries(row).filter(([name]) => name.startsWith(prefix));
+  const part = Object.fromEntries(entries.map(([name, value]) => [name.slice(prefix.length), value]));
+  return entries.every(([, value]) => value === null) ? null : part;
+}
+
+/** The machines of the license that may be dead, the longest dead first; all that takes time is between them and the verdict. */
+export function findDead(db: Db, licenseId: string, policy: Seats['policy'], now: Date): Promise<SeatedPulse[]> {
+  const silentSince = new Date(now.getTime() - policy.heartbeatIntervalMinutes * MINUTE_MS);
+  const mustHaveBeaten = policy.heartbeatBasis === 'FROM_FIRST_BEAT' ? Prisma.sql`AND pulse.last_heartbeat_at IS NOT NULL` : Prisma.empty;
+  return db.$queryRaw<SeatedPulse[]>`
+    SELECT machine.id, machine.cores, machine.memory_mb AS "memoryMb", machine.disk_mb AS "diskMb",
+           pulse.activated_at AS "activatedAt", pulse.last_heartbeat_at AS "lastHeartbeatAt"
+      FROM machine
+      JOIN machine_pulse AS pulse ON pulse.environment_id = machine.environment_id AND pulse.machine_id = machine.id
+     WHERE machine.license_id = ${licenseId}::uuid AND machine.deleted_at IS NULL
+       AND COALESCE(pulse.last_heartbeat_at, pulse.activated_at) <= ${silentSince}::timestamptz ${mustHaveBeaten}
+     ORDER BY COALESCE(pulse.last_heartbeat_at, pulse.activated_at), machine.id
+     LIMIT ${MAX_DEAD}`;
+}
+
+/**
+ * Let no beat come in any more for those whose seats are taken over. False when one came in since they were read: it was
+ * acknowledged, and its machine lives.
+ */
+export async function holdDead(db: Db, { environmentId }: Tenant, dead: readonly SeatedPulse[]): Promise<boolean> {
+  const held = await db.$queryRaw<{ id: string; lastHeartbeatAt: Date | null }[]>`
+    SELECT machine_id AS id, last_heartbeat_at AS "lastHeartbeatAt" FROM machine_pulse
+     WHERE environment_id = ${environmentId}::uuid AND machine_id = ANY(${dead.map(({ id }) => id)}::uuid[])
+     ORDER BY machine_id FOR UPDATE`;
+  const beats = new Map(held.map(({ id, lastHeartbeatAt }) => [id, lastHeartbeatAt?.getTime()]));
+  return dead.every(({ id, lastHeartbeatAt }) => beats.has(id) && beats.get(id) === lastHeartbeatAt?.getTime());
+}
+
+/**
+ * Deactivate machines of a license that is held; answers how it is told, in the order of `ids`, the death of one before
+ * that where nobody has told it. The totals are the caller's to set.
+ */
+export async function deactivateSome(
+  db: Db,
+  environment: EnvironmentName,
+  { license, policy, testClock }: Pick<Seats, 'license' | 'policy' | 'testClock'>,
+  { ids, areDead, now }: { ids: readonly string[]; areDead: boolean; now: Date },
+): Promise<Change[]> {
+  if (ids.length === 0) return [];
+  const machines = await db.machine.findMany({ where: { id: { in: [...ids] } }, include: { pulse: true } });
+  await db.$executeRaw`
+    UPDATE machine SET deleted_at = ${now}::timestamptz, updated_at = ${now}::timestamptz WHERE id = ANY(${ids}::uuid[])`;
+  const inOrder = ids.flatMap((id) => machines.find((machine) => machine.id === id) ?? []);
+  return inOrder.flatMap((machine) => {
+    const view = toMachineView(machine, policy, environment, now);
+    const resource = { type: 'machine', id: machine.id, segmentId: machine.segmentId };
+    const about = { resource, licenseId: license.id, occurredAt: testClock?.frozenAt };
+    const gone = { ...about, action: 'machine.deactivated', before: view };
+    const isNews = areDead && machine.pulse?.deathAnnounced === false;
+    return isNews ? [{ ...about, action: 'machine.dead', before: { ...view, status: 'active' }, after: view }, gone] : [gone];
+  });
+}
+
+/** What a license that is held has after an activation; `machine` gets a seat of it. One round trip. */
+export async function writeSeats(
+  db: Db,
+  license: Seats['license'],
+  totals: MachineTotals,
+  seat: { machine: Machine & MachineSize; term: TermColumns | null } | null,
+): Promise<void> {
+  const { expiresAt, termAnchorAt, clockPending } = seat?.term ?? license;
+  const firstActivatedAt = license.firstActivatedAt ?? seat?.machine.createdAt ?? null;
+  const counted = Prisma.sql`
+    UPDATE license
+       SET machine_count = ${totals.machineCount}, cores_total = ${totals.coresTotal}, memory_mb_total = ${totals.memoryMbTotal},
+           disk_mb_total = ${totals.diskMbTotal}, first_activated_at = ${firstActivatedAt}::timestamptz,
+           expires_at = ${expiresAt}::timestamptz, term_anchor_at = ${termAnchorAt}::timestamptz, clock_pending = ${clockPending}
+     WHERE id = ${license.id}::uuid`;
+  if (seat === null) await db.$executeRaw(counted);
+  else await db.$executeRaw`WITH counted AS (${counted}) ${insertionOf('machine', seat.machine)}`;
+}
+
+/**
+ * Tell that an activation was refused, at most once a minute of the license's own time (contract: webhooks.md,
+ * `license.limit_reached`). The license is not held: of many who would tell, one does and the others leave it to it.
+ * Answers when it was told last; null when another is just telling it.
+ */
+export async function tellLimitReached(
+  db: Db,
+  { environment }: Tenant,
+  { id: licenseId, testClockId }: Pick<License, 'id' | 'testClockId'>,
+  now: Date,
+): Promise<Date | null> {
+  const lock = `license.limit_reached ${licenseId}`;
+  const [mine] = await db.$queryRaw<{ isOurs: boolean }[]>`
+    SELECT pg_try_advisory_xact_lock(hashtextextended(${lock}, 0)) AS "isOurs"`;
+  if (mine?.isOurs !== true) return null;
+  const time = Prisma.raw(testClockId === null ? 'created_at' : 'occurred_at');
+  const [told] = await db.$queryRaw<{ at: Date }[]>`
+    SELECT ${time} AS at FROM event
+     WHERE license_id = ${licenseId}::uuid AND type = 'license.limit_reached' AND ${time} > ${now}::timestamptz - interval '1 minute'
+     LIMIT 1`;
+  if (told !== undefined) return told.at;
+  const license = await db.license.findUniqueOrThrow({ where: { id: licenseId }, include: includeForView });
+  const resource = { type: 'license', id: licenseId, segmentId: license.segmentId };
+  const after = toLicenseEntry(license, environment, now);
+  await recordEvents(db, [{ action: 'license.limit_reached', resource, occurredAt: license.testClock?.frozenAt, after }]);
+  return now;
+}

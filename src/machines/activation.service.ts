@@ -1,0 +1,224 @@
+import { HttpStatus, Injectable } from '@nestjs/common';
+import { LRUCache } from 'lru-cache';
+import { v7 as uuidv7 } from 'uuid';
+import type { TenantPrincipal } from '../auth/principal.js';
+import { Answer } from '../core/answer.interceptor.js';
+import { recordChanges } from '../core/audit.js';
+import { Clock } from '../core/clock.js';
+import { Database, type Db, type Tenant } from '../core/database.js';
+import { RateLimits } from '../core/rate-limits.js';
+import { hold } from '../core/segment.js';
+import { type Activation, type Credential, decideActivation, type SeatedPulse } from '../domain/activation.js';
+import { invalid, type LatchkeyError, notFound } from '../domain/errors.js';
+import { clockStartedBy } from '../domain/expiry.js';
+import { MINUTE_MS } from '../domain/heartbeat.js';
+import { recordStartedTerm } from '../licenses/term.query.js';
+import { deactivateSome, findDead, findSeats, holdDead, type Seats, tellLimitReached, writeSeats } from './activation.query.js';
+import {
+  type ActivateMachineBody,
+  type ActivateMachineQuery,
+  type MachineRow,
+  type MachineView,
+  toMachineColumns,
+  toMachineView,
+} from './machines.dto.js';
+import { limitExceeded, totalsOf } from './machines.query.js';
+
+/** Of how many licenses it is remembered that their limit was told. */
+const REMEMBERED = 10_000;
+
+/** Who wants which seat. */
+interface Wish {
+  tenant: Tenant;
+  credential: Credential;
+  licenseId: string;
+  /** Field of the body that names the license; undefined = the credential does. */
+  field: string | undefined;
+  body: ActivateMachineBody;
+  replaces: string | undefined;
+  ip: string;
+}
+
+/** What was found, and what it comes to. */
+interface Judged extends Seats {
+  now: Date;
+  dead: SeatedPulse[];
+  activation: Activation;
+}
+
+type Outcome = Answer<MachineView> | Refusal;
+
+interface Refusal {
+  error: LatchkeyError;
+  /** Set when it was told, by whomever: what it is remembered by, and when that was, in the license's time. */
+  told: { name: string; at: Date } | null;
+}
+
+/** Seats are taken here (docs/decisions/0005-seats.md). */
+@Injectable()
+export class ActivationService {
+  /** When it was last told that the limit of a license was reached; spares refusals the question. */
+  private readonly told = new LRUCache<string, Date>({ max: REMEMBERED });
+
+  constructor(
+    private readonly database: Database,
+    private readonly clock: Clock,
+    private readonly rateLimits: RateLimits,
+  ) {}
+
+  /**
+   * 201 for a new seat, 200 for the one that the fingerprint holds already, 422 when none is left or the fingerprint is
+   * active elsewhere. Exact under any concurrency: whoever takes a seat holds the license's row until it is counted; who
+   * gets none, or has one, waits for nobody. 429 for a license that is tried too often.
+   */
+  async activate(
+    caller: TenantPrincipal,
+    body: ActivateMachineBody,
+    { dryRun = false }: ActivateMachineQuery,
+    ip: string,
+  ): Promise<Answer<MachineView>> {
+    const wish = wishOf(caller, body, ip);
+    // Of the caller's environment: naming another's license uses up nothing of theirs. Trying has a window of its own.
+    const window = `${wish.tenant.environmentId}:${wish.licenseId}${dryRun ? ':dry' : ''}`;
+    await this.rateLimits.admit('activate', window);
+    const outcome = await this.database.within(wish.tenant, (db) => this.decide(db, wish, dryRun));
+    if (outcome instanceof Answer) return outcome;
+    const { error, told } = outcome;
+    // Behind the commit: that it was refused is told, too.
+    if (told !== null)
+      this.database.afterCommit(() => {
+        this.told.set(told.name, told.at);
+      });
+    throw error;
+  }
+
+  private async decide(db: Db, wish: Wish, dryRun: boolean): Promise<Outcome> {
+    const seen = await this.judge(db, wish);
+    if (seen.activation.outcome === 'refused') return this.refuse(db, wish, seen, seen.activation, dryRun);
+    if (dryRun || !isChange(seen.activation)) return answerTo(wish, seen);
+    const { tenant, licenseId, field } = wish;
+    await hold(db, tenant, 'license', licenseId, field);
+    const held = await this.judgeHeld(db, wish);
+    if (held.activation.outcome === 'refused') return this.refuse(db, wish, held, held.activation, dryRun);
+    return isChange(held.activation) ? carryOut(db, wish, held, held.activation) : answerTo(wish, held);
+  }
+
+  private async judge(db: Db, wish: Wish): Promise<Judged> {
+    const { tenant, credential, licenseId, field, body, replaces } = wish;
+    const seats = await findSeats(db, tenant, { licenseId, fingerprint: body.fingerprint, replaces });
+    if (seats === null) throw notFound('license', field);
+    const { license, policy } = seats;
+    const now = this.clock.now(seats.testClock);
+    const replaced = replaces === undefined ? undefined : seats.replaced;
+    const size = { cores: body.cores ?? null, memoryMb: body.memoryMb ?? null, diskMb: body.diskMb ?? null };
+    const facts = { ...seats, credential, totals: totalsOf(license), replaced, size, now };
+    const activation = decideActivation(facts, []);
+    if (activation.outcome !== 'refused' || !policy.floating || !policy.requireHeartbeat) return { ...seats, now, dead: [], activation };
+    const dead = await findDead(db, license.id, policy, now);
+    return { ...seats, now, dead, activation: decideActivation(facts, dead) };
+  }
+
+  /** Under the license's lock. A machine that beats meanwhile is not dead any more: then it is judged again without it. */
+  private async judgeHeld(db: Db, wish: Wish): Promise<Judged> {
+    for (;;) {
+      const held = await this.judge(db, wish);
+      const takenOver = held.activation.outcome === 'granted' ? held.activation.takenOver : [];
+      const dead = held.dead.filter(({ id }) => takenOver.includes(id));
+      if (dead.length === 0 || (await holdDead(db, wish.tenant, dead))) return held;
+    }
+  }
+
+  private async refuse(
+    db: Db,
+    { tenant }: Wish,
+    { license, now }: Judged,
+    { passed }: Extract<Activation, { outcome: 'refused' }>,
+    dryRun: boolean,
+  ): Promise<Refusal> {
+    const error = await limitExceeded(db, license.id, passed, totalsOf(license));
+    // Of this clock: the times of another are no measure for its own.
+    const name = `${license.id} ${license.testClockId ?? ''}`;
+    const toldAt = this.told.get(name);
+    if (dryRun || (toldAt !== undefined && toldAt.getTime() > now.getTime() - MINUTE_MS)) return { error, told: null };
+    const at = await tellLimitReached(db, tenant, license, now);
+    return { error, told: at === null ? null : { name, at } };
+  }
+}
+
+/** A license key activates its own license; an API key says which. Ids as the database spells them. */
+function wishOf(caller: TenantPrincipal, body: ActivateMachineBody, ip: string): Wish {
+  const { tenant } = caller;
+  const named = body.licenseId?.toLowerCase();
+  const wish = { tenant, body, replaces: body.replaces?.toLowerCase(), ip };
+  if (caller.kind !== 'license') {
+    if (named === undefined) throw invalid([{ path: 'licenseId', message: 'is required with an API key' }]);
+    return { ...wish, credential: 'apiKey', licenseId: named, field: 'licenseId' };
+  }
+  if (named !== undefined && named !== caller.licenseId) throw notFound('license', 'licenseId');
+  return { ...wish, credential: 'license', licenseId: caller.licenseId, field: undefined };
+}
+
+type Allowed = Exclude<Activation, { outcome: 'refused' }>;
+
+function isChange(activation: Allowed): boolean {
+  return activation.outcome === 'granted' || activation.replaced !== null;
+}
+
+/** What is answered, with nothing written: the seat that there is, or the one that would be taken. */
+function answerTo(wish: Wish, { existing, license, policy, now }: Judged): Answer<MachineView> {
+  const { environment } = wish.tenant;
+  if (existing !== null) return new Answer(HttpStatus.OK, toMachineView(existing, policy, environment, now));
+  return new Answer(HttpStatus.CREATED, toMachineView(newMachine(wish, license, now), policy, environment, now));
+}
+
+/** On a license that is held: who has to go goes, who comes gets the seat, and both are told in this order. */
+async function carryOut(db: Db, wish: Wish, held: Judged, activation: Allowed): Promise<Answer<MachineView>> {
+  const { license, policy, testClock, now } = held;
+  const { tenant } = wish;
+  const takenOver = activation.outcome === 'granted' ? activation.takenOver : [];
+  const replaced = activation.replaced === null ? [] : [activation.replaced];
+  const gone = [
+    ...(await deactivateSome(db, tenant.environment, held, { ids: takenOver, areDead: true, now })),
+    ...(await deactivateSome(db, tenant.environment, held, { ids: replaced, areDead: false, now })),
+  ];
+  if (activation.outcome === 'existing') {
+    await writeSeats(db, license, activation.totals, null);
+    await recordChanges(db, gone);
+    return answerTo(wish, held);
+  }
+  const { pulse, ...machine } = newMachine(wish, license, now);
+  const term = clockStartedBy('FROM_FIRST_ACTIVATION', license, policy, now);
+  await writeSeats(db, license, activation.totals, { machine, term });
+  const after = toMachineView({ ...machine, pulse }, policy, tenant.environment, now);
+  const resource = { type: 'machine', id: machine.id, segmentId: machine.segmentId };
+  const about = { resource, licenseId: license.id, occurredAt: testClock?.frozenAt };
+  await recordChanges(db, [...gone, { ...about, action: 'machine.activated', after }]);
+  if (term !== null) await recordStartedTerm(db, tenant, license.id, license, now);
+  return new Answer(HttpStatus.CREATED, after);
+}
+
+/** Of its license's segment, whoever activates it: that one sees who holds the seats. */
+function newMachine({ tenant, body, ip }: Wish, license: Seats['license'], now: Date): MachineRow {
+  const { name, platform, hostname, cores, memoryMb, diskMb, userEmail, components = [], metadata = {} } = toMachineColumns(body);
+  return {
+    id: uuidv7(),
+    environmentId: tenant.environmentId,
+    licenseId: license.id,
+    segmentId: license.segmentId,
+    fingerprint: body.fingerprint,
+    name: name ?? null,
+    platform: platform ?? null,
+    hostname: hostname ?? null,
+    cores: cores ?? null,
+    memoryMb: memoryMb ?? null,
+    diskMb: diskMb ?? null,
+    userEmail: userEmail ?? null,
+    components,
+    metadata,
+    ip,
+    createdAt: now,
+    updatedAt: now,
+    deletedAt: null,
+    pulse: { activatedAt: now, lastHeartbeatAt: null },
+  };
+}
