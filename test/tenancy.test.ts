@@ -851,6 +851,9 @@ const allowedAcrossTenants: Record<string, string> = {
   'licenses/creation.service.ts: TAKEN_KEYS': 'whether a key is free: in every environment, and no more than that is told',
   'licenses/last-validated.worker.ts: keep lastValidatedAt of licenses': 'times of many licenses in one statement; can write nothing else',
   'licenses/validation.service.ts: FIND_VALIDATION_FACTS': 'validate-key: the key itself says whose license it is',
+  'machines/sweep.worker.ts: find leases of processes that lapsed': 'of all tenants, by their last beat; each is then ended within its own',
+  'machines/sweep.worker.ts: find machines that are to be swept': 'of all tenants, by their last beat; each is then swept within its own',
+  'machines/sweep.worker.ts: find policies under which machines die': 'their ids alone, to walk through their machines',
   'users/user-keys.service.ts: make a key of a user': 'whether the user works for other accounts too decides what the key opens',
   'users/users.service.ts: add a user of another account': 'whether there is a user with the id that was handed over',
 };

@@ -29,6 +29,16 @@ export interface DueFor {
   environment: EnvironmentName;
 }
 
+export function byLicense(machines: readonly WatchedMachine[]): Map<string, WatchedMachine[]> {
+  const groups = new Map<string, WatchedMachine[]>();
+  for (const machine of machines) {
+    const others = groups.get(machine.licenseId);
+    if (others === undefined) groups.set(machine.licenseId, [machine]);
+    else others.push(machine);
+  }
+  return groups;
+}
+
 /** All that falls due for a license, in order, each told as the license and its machines are at that instant. */
 export function dueFor({ license, machines, environment }: DueFor, span: Span, noticeDays: number): Due[] {
   const pulses = machines.map((machine) => ({

@@ -7,15 +7,6 @@ export interface Candidate extends Omit<Tenant, 'segmentId'> {
   id: string;
 }
 
-/** Held by the one server that announces; any number that no other lock of ours has. */
-const EXPIRY_LOCK = 7_215_530_095;
-
-/** Whether this server may announce until the end of the transaction: no other one does. */
-export async function lockExpiry(db: Db): Promise<boolean> {
-  const [held] = await db.$queryRaw<{ isOurs: boolean }[]>`SELECT pg_try_advisory_xact_lock(${EXPIRY_LOCK}::bigint) AS "isOurs"`;
-  return held?.isOurs === true;
-}
-
 /** Exactly as license_expiring_idx and license_expired_idx say it: each holds what is not announced yet, and nothing else. */
 const notAnnounced = (column: string): Prisma.Sql =>
   Prisma.raw(`license.deleted_at IS NULL AND license.test_clock_id IS NULL AND license.banned_at IS NULL AND license.revoked_at IS NULL

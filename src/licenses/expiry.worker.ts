@@ -4,8 +4,9 @@ import { Clock } from '../core/clock.js';
 import { Config } from '../core/config.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
 import { LOGGER } from '../core/logger.js';
+import { byTenant, Recurring, takeTurn } from '../core/recurring.js';
 import { announce, dueFor } from './due.query.js';
-import { type Candidate, findCandidates, lockExpiry } from './expiry.query.js';
+import { findCandidates } from './expiry.query.js';
 import { includeForView } from './licenses.dto.js';
 
 const INTERVAL_MS = 60_000;
@@ -18,55 +19,52 @@ const BATCH = 500;
  */
 @Injectable()
 export class ExpiryWorker implements OnApplicationBootstrap, OnApplicationShutdown {
-  private timer?: NodeJS.Timeout;
-  private sweeping: Promise<void> = Promise.resolve();
-  private isStopped = false;
+  private readonly work: Recurring;
 
   constructor(
     private readonly database: Database,
     private readonly clock: Clock,
     private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
-  ) {}
-
-  onApplicationBootstrap(): void {
-    this.timer = setInterval(() => void this.sweep(), INTERVAL_MS).unref();
-    void this.sweep();
+  ) {
+    this.work = new Recurring('expiries could not be announced', INTERVAL_MS, (goesOn) => this.announceAll(goesOn), logger);
   }
 
-  async onApplicationShutdown(): Promise<void> {
-    this.isStopped = true;
-    clearInterval(this.timer);
-    await this.sweeping;
+  onApplicationBootstrap(): void {
+    this.work.start();
+  }
+
+  onApplicationShutdown(): Promise<void> {
+    return this.work.stop();
   }
 
   /** Resolves when nothing is left to announce, another server is at it, or it failed; the next minute goes on. */
   sweep(): Promise<void> {
-    this.sweeping = this.sweeping.then(async () => {
-      try {
-        let told = 1;
-        while (told > 0 && !this.isStopped) told = await this.announceBatch();
-      } catch (error) {
-        this.logger.warn({ err: error }, 'expiries could not be announced; it is tried again');
-      }
-    });
-    return this.sweeping;
+    return this.work.run();
+  }
+
+  private async announceAll(goesOn: () => boolean): Promise<void> {
+    let told = 1;
+    while (told > 0 && goesOn()) told = await this.announceBatch();
   }
 
   /** One transaction, across whose units this server holds the lock; how many happenings were told. */
   private announceBatch(): Promise<number> {
     return this.database.inOneTransaction(async () => {
       const candidates = await this.database.acrossTenants('find licenses whose expiry is to be announced', async (db) =>
-        (await lockExpiry(db)) ? findCandidates(db, this.clock.now(), this.config.expiringNoticeDays, BATCH) : [],
+        (await takeTurn(db, 'expiry')) ? findCandidates(db, this.clock.now(), this.config.expiringNoticeDays, BATCH) : [],
       );
       let told = 0;
-      for (const [{ accountId, environmentId, environment }, ids] of byEnvironment(candidates)) {
-        const tenant = { accountId, environmentId, environment, segmentId: null };
+      for (const [tenant, found] of byTenant(candidates)) {
+        const ids = found.map(({ id }) => id);
         // A unit that fails takes back its own, and holds up no other vendor's.
         told += await this.database
           .within(tenant, (db) => this.announceIn(db, tenant, ids))
           .catch((error: unknown) => {
-            this.logger.warn({ err: error, environmentId }, 'expiries of an environment could not be announced; it is tried again');
+            this.logger.warn(
+              { err: error, environmentId: tenant.environmentId },
+              'expiries of an environment could not be announced; it is tried again',
+            );
             return 0;
           });
       }
@@ -93,15 +91,4 @@ export class ExpiryWorker implements OnApplicationBootstrap, OnApplicationShutdo
     await announce(db, all);
     return all.length;
   }
-}
-
-/** They come in order of their environment. */
-function byEnvironment(candidates: readonly Candidate[]): [Candidate, string[]][] {
-  const groups = new Map<string, [Candidate, string[]]>();
-  for (const candidate of candidates) {
-    const group = groups.get(candidate.environmentId);
-    if (group === undefined) groups.set(candidate.environmentId, [candidate, [candidate.id]]);
-    else group[1].push(candidate.id);
-  }
-  return [...groups.values()];
 }

@@ -2,6 +2,7 @@ import { Module } from '@nestjs/common';
 import { ActivationService } from './activation.service.js';
 import { MachinesController } from './machines.controller.js';
 import { MachinesService } from './machines.service.js';
+import { SweepWorker } from './sweep.worker.js';
 
-@Module({ controllers: [MachinesController], providers: [MachinesService, ActivationService] })
+@Module({ controllers: [MachinesController], providers: [MachinesService, ActivationService, SweepWorker] })
 export class MachinesModule {}

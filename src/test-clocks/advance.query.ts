@@ -1,7 +1,7 @@
 import type { Db, Tenant } from '../core/database.js';
 import type { Span } from '../domain/due.js';
 import type { TestClock } from '../generated/prisma/client.js';
-import { type Due, dueFor, type WatchedMachine } from '../licenses/due.query.js';
+import { byLicense, type Due, dueFor, type WatchedMachine } from '../licenses/due.query.js';
 import { includeForView } from '../licenses/licenses.dto.js';
 
 /** How many licenses are read at once. */
@@ -49,13 +49,7 @@ async function holdMachines(db: Db, licenseIds: string[]): Promise<Map<string, W
      ORDER BY machine.id
        FOR UPDATE`;
   const machines = await db.machine.findMany({ where: { licenseId: { in: licenseIds }, deletedAt: null }, include: { pulse: true } });
-  const byLicense = new Map<string, WatchedMachine[]>();
-  for (const machine of machines) {
-    const others = byLicense.get(machine.licenseId);
-    if (others === undefined) byLicense.set(machine.licenseId, [machine]);
-    else others.push(machine);
-  }
-  return byLicense;
+  return byLicense(machines);
 }
 
 /** The clock's new time. */
@@ -63,7 +57,7 @@ export function turn(db: Db, clockId: string, frozenAt: Date): Promise<TestClock
   return db.testClock.update({ where: { id: clockId }, data: { frozenAt } });
 }
 
-/** Deactivate the machines that are due to be, and free what they used, each at its instant. */
+/** Deactivate the machines that are due to be, and free what they used, each at its instant; before the clock is turned. */
 export async function removeDead(db: Db, clockId: string, all: readonly Due[]): Promise<void> {
   const removals = all.flatMap(({ happening }) => (happening.type === 'machine.deactivated' ? [happening] : []));
   const ids = removals.map(({ machineId }) => machineId);

@@ -1,0 +1,82 @@
+import type { Logger } from 'pino';
+import type { Db, Tenant } from './database.js';
+
+/**
+ * Held by the one server that does the work; numbers that no other lock of ours has. Each belongs to a transaction: that of
+ * a server that is killed is free as soon as the database knows.
+ */
+export const TURNS = { idempotency: 7_215_530_094, expiry: 7_215_530_095, machines: 7_215_530_096 } as const;
+
+/** Whether this server may do this work until the end of the transaction: no other one does. */
+export async function takeTurn(db: Db, turn: keyof typeof TURNS): Promise<boolean> {
+  const [held] = await db.$queryRaw<{ isOurs: boolean }[]>`SELECT pg_try_advisory_xact_lock(${TURNS[turn]}::bigint) AS "isOurs"`;
+  return held?.isOurs === true;
+}
+
+/**
+ * Work that is done at start and again after every interval, in rounds that never overlap in a process. A round that fails
+ * is told in the log and left to the next.
+ */
+export class Recurring {
+  private timer?: NodeJS.Timeout;
+  private rounds: Promise<void> = Promise.resolve();
+  private roundsLeft = 0;
+  private isStopped = false;
+
+  /**
+   * `what` is said in the log when a round fails. A round consists of units, like transactions: it begins the next only
+   * where `goesOn()` says so.
+   */
+  constructor(
+    private readonly what: string,
+    private readonly intervalMs: number,
+    private readonly round: (goesOn: () => boolean) => Promise<void>,
+    private readonly logger: Logger,
+  ) {}
+
+  start(): void {
+    // A round that takes longer than the interval is followed by one, not by as many as were missed.
+    this.timer = setInterval(() => {
+      if (this.roundsLeft === 0) void this.run();
+    }, this.intervalMs).unref();
+    void this.run();
+  }
+
+  /** Resolves when a whole round has been done that began after this call, or has failed. */
+  run(): Promise<void> {
+    this.roundsLeft += 1;
+    this.rounds = this.rounds.then(async () => {
+      await this.runOne();
+      this.roundsLeft -= 1;
+    });
+    return this.rounds;
+  }
+
+  /** What is in hand is waited for; nothing is begun any more. */
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    clearInterval(this.timer);
+    await this.rounds;
+  }
+
+  private async runOne(): Promise<void> {
+    if (this.isStopped) return;
+    try {
+      await this.round(() => !this.isStopped);
+    } catch (error) {
+      this.logger.warn({ err: error }, `${this.what}; it is tried again`);
+    }
+  }
+}
+
+/** What was found across tenants, for a unit of work within each of them; in the order in which they come first. */
+export function byTenant<Found extends Omit<Tenant, 'segmentId'>>(all: readonly Found[]): [Tenant, Found[]][] {
+  const groups = new Map<string, [Tenant, Found[]]>();
+  for (const found of all) {
+    const { accountId, environmentId, environment } = found;
+    const group = groups.get(environmentId);
+    if (group === undefined) groups.set(environmentId, [{ accountId, environmentId, environment, segmentId: null }, [found]]);
+    else group[1].push(found);
+  }
+  return [...groups.values()];
+}
