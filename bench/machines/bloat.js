@@ -10,7 +10,7 @@ const MIB = 2 ** 20;
 
 const BEAT = {
   name: 'beat',
-  text: `UPDATE machine_pulse SET last_heartbeat_at = GREATEST(last_heartbeat_at, now()), death_announced = false
+  text: `UPDATE machine_pulse SET last_heartbeat_at = GREATEST(last_heartbeat_at, $3::timestamptz)
            FROM unnest($1::uuid[], $2::uuid[]) AS beaten (environment_id, machine_id)
           WHERE machine_pulse.environment_id = beaten.environment_id AND machine_pulse.machine_id = beaten.machine_id`,
 };
@@ -51,7 +51,7 @@ async function write(client, licenses, beats) {
         return [anyOf(ids), environmentId];
       }),
     );
-    const { rowCount } = await client.query({ ...BEAT, values: [[...machines.values()], [...machines.keys()]] });
+    const { rowCount } = await client.query({ ...BEAT, values: [[...machines.values()], [...machines.keys()], new Date()] });
     if (rowCount !== machines.size) throw new Error(`${rowCount} of ${machines.size} beats were written`);
   }
 }

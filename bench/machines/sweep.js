@@ -81,11 +81,12 @@ function startLoad(server, licenses) {
 }
 
 async function age(client, licenses) {
+  const dead = licenses.flatMap(({ machines }) => machines.slice(0, DEAD_OF_LICENSE));
   const { rowCount } = await client.query(
     `UPDATE machine_pulse SET activated_at = activated_at - interval '1 day' WHERE machine_id = ANY($1)`,
-    [deadOf(licenses)],
+    [dead],
   );
-  if (rowCount !== licenses.length * DEAD_OF_LICENSE) throw new Error(`${rowCount} machines were aged`);
+  if (rowCount !== dead.length) throw new Error(`${rowCount} machines were aged`);
 }
 
 /** Looks until all the dead are gone, or nothing has happened for long. Times of the first and of the last change. */
@@ -150,8 +151,4 @@ async function check(client, licenses) {
     ...(wrong === 0 ? [] : [`${wrong} machines have not exactly one machine.dead and one machine.deactivated`]),
     ...(wrongly === 0 ? [] : [`${wrongly} licenses count other machines than they have`]),
   ];
-}
-
-function deadOf(licenses) {
-  return licenses.flatMap(({ machines }) => machines.slice(0, DEAD_OF_LICENSE));
 }
