@@ -4,7 +4,7 @@ import autocannon from 'autocannon';
 import { MasterKey } from '../dist/core/master-key.js';
 import { startDatabase, withClient } from './support/database.js';
 import { plantDataset } from './support/dataset.js';
-import { measure } from './support/load.js';
+import { measure, validationOf } from './support/load.js';
 import { median } from './support/report.js';
 import { run } from './support/run.js';
 import { startServer } from './support/targets.js';
@@ -60,7 +60,7 @@ async function bench(cleanup) {
   const problems = [];
   const rounds = [];
   const askKnown = async () => {
-    const figures = await measure(server, licenses, { connections: CUSTOMERS, seconds: SECONDS });
+    const figures = await measure(server, validationOf(licenses), { connections: CUSTOMERS, seconds: SECONDS });
     if (figures.failures > 0) problems.push(`${figures.failures} known keys were refused: ${figures.examples.join(' ')}`);
     await wait(SETTLE_MS);
     return figures;

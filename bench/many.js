@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { MasterKey } from '../dist/core/master-key.js';
 import { startDatabase } from './support/database.js';
+import { peakMemoryMb } from './support/memory.js';
 import { median } from './support/report.js';
 import { run } from './support/run.js';
 import { startServer } from './support/targets.js';
@@ -43,15 +43,6 @@ const caller =
     if (!reply.ok) throw new Error(`${method} ${path}: ${String(reply.status)} ${text.slice(0, 500)}`);
     return text === '' || path.endsWith('/export') ? text : JSON.parse(text).data;
   };
-
-/** The most memory that the process has had so far, in MB; null where that cannot be read. */
-function peakMemoryMb(pid) {
-  try {
-    return Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${String(pid)}/status`, 'utf8'))?.[1]) / 1024;
-  } catch {
-    return null;
-  }
-}
 
 async function vendorOf(url, slug) {
   const { apiKeys } = await caller(url, PLATFORM_TOKEN)('POST', '/accounts', { name: slug, slug, ownerEmail: 'owner@example.com' });

@@ -7,8 +7,8 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { MasterKey } from '../dist/core/master-key.js';
 import { startDatabase, withClient } from './support/database.js';
 import { plantDataset } from './support/dataset.js';
-import { ask, measure } from './support/load.js';
-import { readOptions, usage } from './support/options.js';
+import { ask, measure, validationOf } from './support/load.js';
+import { readOptionsOrTell } from './support/options.js';
 import { explainFacts } from './support/plan.js';
 import { median, summarise, tableOf } from './support/report.js';
 import { run } from './support/run.js';
@@ -26,6 +26,20 @@ const COMPARED_ANSWERS = 20;
 /** Latchkey writes `lastValidatedAt` a second behind its answers; the next target should not pay for that. */
 const SETTLE_MS = 2000;
 
+const OPTIONS = {
+  command: 'npm run bench',
+  numbers: {
+    licenses: { initial: 200_000, help: 'licenses in the database' },
+    machines: { initial: 2, help: 'machines of each license' },
+    accounts: { initial: 250, help: 'accounts, each with 8 policies, that the licenses are spread over' },
+    connections: { initial: 32, help: 'connections that ask at the same time' },
+    seconds: { initial: 8, help: 'length of one measurement' },
+    'warm-up': { initial: 4, help: 'seconds of load before the first measurement' },
+    rounds: { initial: 3, help: 'measurements of each target' },
+  },
+  texts: { 'cpu-prof': { help: "directory for CPU profiles of validate-key's and the naive server" } },
+};
+
 /** What else the machine was doing: on a busy one every rate is low, and the CPU times are the better figures. */
 const loadBefore = loadavg()[0].toFixed(1);
 
@@ -40,7 +54,7 @@ async function bench(options, cleanup) {
   const planProblems = await withClient(database.url, (client) => checkPlan(client, masterKey, licenses[0]));
 
   const { directory, url: databaseUrl } = database;
-  const settings = { databaseUrl, directory, masterKey: secret.toString('base64'), profileDir: options.profileDir };
+  const settings = { databaseUrl, directory, masterKey: secret.toString('base64'), profileDir: options['cpu-prof'] };
   const targets = await startTargets(settings, licenses, cleanup);
   await compareAnswers(targets.subject, targets.naive, licenses);
   const results = await measureInTurns(targets, licenses, options);
@@ -99,6 +113,7 @@ async function compareAnswers(subject, naive, licenses) {
  */
 async function measureInTurns({ subject, naive, nest, nodeHttp }, licenses, options) {
   const results = [subject, naive, nest, nodeHttp].map((target) => ({ name: target.name, target, rounds: [] }));
+  const question = validationOf(licenses);
   const turns = [naive, subject, nest, nodeHttp].map((target) => results.find((result) => result.target === target));
   say(
     `${options.connections} connections, ${options.rounds} rounds of ${options.seconds} s, ${availableParallelism()} cores (load before: ${loadBefore}), Node ${process.versions.node}`,
@@ -106,7 +121,7 @@ async function measureInTurns({ subject, naive, nest, nodeHttp }, licenses, opti
   for (let round = 0; round <= options.rounds; round += 1) {
     const isWarmUp = round === 0;
     for (const { name, target, rounds } of turns) {
-      const figures = await measure(target, licenses, { ...options, seconds: isWarmUp ? options['warm-up'] : options.seconds });
+      const figures = await measure(target, question, { ...options, seconds: isWarmUp ? options['warm-up'] : options.seconds });
       if (figures.failures > 0 || figures.requests === 0) throw new Error(failureOf(target, figures));
       if (!isWarmUp) rounds.push(figures);
       say(
@@ -125,31 +140,19 @@ function failureOf({ name, output }, { requests, failures, examples }) {
 /** Print the table; answers whether the goal was missed. */
 function judgeResults(results) {
   const summaries = summarise(results, results[0]);
-  say(`\nPOST /api/v1/licenses/validate-key: medians of the rounds\n\n${tableOf(summaries)}\n`);
+  say(`\nPOST /api/v1/licenses/validate-key: medians of the rounds\n\n${tableOf(summaries, 'validate-key')}\n`);
   const ratio = median(summaries[1].ratios);
   say(`Goal: at least ${GOAL.toFixed(2)} × the naive Prisma route. Measured: ${ratio.toFixed(2)} ×.`);
   return ratio >= GOAL ? [] : [`validate-key is only ${ratio.toFixed(2)} × the naive Prisma route; the goal is ${GOAL.toFixed(2)} ×`];
 }
 
-/** Null when there is nothing to run: help was asked for, or needed. */
-function optionsOrNull() {
-  try {
-    const options = readOptions(process.argv.slice(2), process.env);
-    if (options === null) process.stdout.write(usage());
-    return options;
-  } catch (error) {
-    process.stderr.write(`${error.message}\n\n${usage()}`);
-    process.exitCode = 2;
-    return null;
-  }
-}
-
 async function main() {
-  const options = optionsOrNull();
+  const options = readOptionsOrTell(OPTIONS);
   if (options === null) return process.exitCode ?? 0;
-  if (options.profileDir !== undefined) {
-    options.profileDir = resolve(options.profileDir);
-    await mkdir(options.profileDir, { recursive: true });
+  const profileDir = options['cpu-prof'];
+  if (profileDir !== undefined) {
+    options['cpu-prof'] = resolve(profileDir);
+    await mkdir(options['cpu-prof'], { recursive: true });
   }
   return run((cleanup) => bench(options, cleanup));
 }

@@ -62,7 +62,7 @@ function findLicense(prisma, masterKey, key) {
       policy: { include: { entitlements: { include: { entitlement: true } } } },
       product: true,
       entitlements: { include: { entitlement: true } },
-      machines: { where: { deletedAt: null } },
+      machines: { where: { deletedAt: null }, include: { pulse: true } },
       environment: { include: { account: true } },
     },
   });
@@ -85,7 +85,7 @@ function factsOf(license, request) {
     ownEntitlements: license.entitlements.map(({ entitlement, expiresAt, quantity }) => ({ code: entitlement.code, expiresAt, quantity })),
     machines: license.machines
       .filter(({ fingerprint }) => request.fingerprints.includes(fingerprint))
-      .map((machine) => ({ ...machine, activatedAt: machine.createdAt })),
+      .map((machine) => ({ ...machine, ...machine.pulse })),
   };
 }
 

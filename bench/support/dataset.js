@@ -10,6 +10,7 @@ const ENTITLEMENTS = ['cloud-sync', 'export', 'plugins'];
 const ROTATED_EVERY = 10;
 const CLOCKS = 5;
 const CORES_OF_MACHINE = 8;
+const MEMORY_MB_OF_MACHINE = 16_384;
 const LICENSES_PER_OWN_ENTITLEMENT = 4;
 
 /** The policies of every product: an ordinary one, and one that makes the rules work (heartbeats, cores, grace). */
@@ -34,13 +35,54 @@ const policies = (machines) => [
  * @returns for each license its key and the fingerprints of its machines
  */
 export async function plantDataset(client, masterKey, { accounts, licenses, machines }) {
-  // Superuser's shortcut: what is inserted here is consistent, and checking each foreign key would take most of the time.
+  await beginPlanting(client);
+  await plantVendors(client, accounts, policies(machines));
+  const planted = await plantLicenses(client, masterKey, await homesOf(client), { licenses, machines });
+  await plantOwnEntitlements(client);
+  await plantFormerKeysAndClocks(client);
+  await client.query(`UPDATE product SET licenses_count = (SELECT count(*) FROM license WHERE license.product_id = product.id)`);
+  await settle(client);
+  return planted.map(({ id, key }) => ({
+    key,
+    fingerprints: Array.from({ length: machines }, (_, index) => fingerprintOf(id, index + 1)),
+  }));
+}
+
+/**
+ * Superuser's shortcut: what is planted is consistent, and checking each foreign key would take most of the time. Only a
+ * machine's own triggers go on, which make what belongs to it.
+ */
+export async function beginPlanting(client) {
   await client.query('SET session_replication_role = replica');
   await client.query('SET synchronous_commit = off');
-  await plantVendors(client, accounts, machines);
-  const { rows: homes } = await client.query(`
-    SELECT policy.id AS "policyId", product.id AS "productId", product.key_prefix AS "keyPrefix", policy.environment_id AS "environmentId"
-      FROM policy JOIN product ON product.id = policy.product_id ORDER BY policy.id`);
+  const { rows } = await client.query(
+    `SELECT quote_ident(tgname) AS name FROM pg_trigger WHERE tgrelid = 'machine'::regclass AND NOT tgisinternal`,
+  );
+  for (const { name } of rows) await client.query(`ALTER TABLE machine ENABLE ALWAYS TRIGGER ${name}`);
+}
+
+/** Everything as it was, statistics for the planner, and the load's own write-back now instead of in the middle of a measurement. */
+export async function settle(client) {
+  await client.query('ALTER TABLE machine ENABLE TRIGGER USER');
+  await client.query('RESET session_replication_role');
+  await client.query('VACUUM (ANALYZE)');
+  await client.query('CHECKPOINT');
+}
+
+/** Where licenses can be: the policies, or those of one name in live environments. */
+export async function homesOf(client, policyName = null) {
+  const { rows } = await client.query(
+    `SELECT policy.id AS "policyId", product.id AS "productId", product.key_prefix AS "keyPrefix", policy.environment_id AS "environmentId"
+       FROM policy JOIN product ON product.id = policy.product_id JOIN environment ON environment.id = policy.environment_id
+      WHERE $1::text IS NULL OR (policy.name = $1 AND environment.name = 'live')
+      ORDER BY policy.id`,
+    [policyName],
+  );
+  return rows;
+}
+
+/** Licenses, spread over the homes, with so many machines each; as they were made, with their keys. */
+export async function plantLicenses(client, masterKey, homes, { licenses, machines }) {
   const planted = [];
   while (planted.length < licenses) {
     const first = planted.length;
@@ -48,19 +90,13 @@ export async function plantDataset(client, masterKey, { accounts, licenses, mach
       makeLicense(masterKey, homes[(first + index) % homes.length]),
     );
     await insertLicenses(client, masterKey, batch, machines);
-    for (const { id, key } of batch) {
-      planted.push({ key, fingerprints: Array.from({ length: machines }, (_, index) => fingerprintOf(id, index + 1)) });
-    }
+    planted.push(...batch);
   }
-  await plantOwnEntitlements(client);
-  await plantFormerKeysAndClocks(client);
-  await client.query(`UPDATE product SET licenses_count = (SELECT count(*) FROM license WHERE license.product_id = product.id)`);
-  await settle(client);
   return planted;
 }
 
 /** Accounts with their two environments, and products, policies and entitlements in each. */
-async function plantVendors(client, accounts, machines) {
+export async function plantVendors(client, accounts, policies) {
   await client.query(
     `INSERT INTO account (id, name, slug, owner_email, updated_at)
      SELECT uuidv7(), 'Vendor ' || n, 'vendor-' || n, 'owner@vendor-' || n || '.example', now() FROM generate_series(1, $1) AS n`,
@@ -79,7 +115,7 @@ async function plantVendors(client, accounts, machines) {
      SELECT uuidv7(), environment.id, code, initcap(code), now() FROM environment CROSS JOIN unnest($1::text[]) AS code`,
     [ENTITLEMENTS],
   );
-  for (const policy of policies(machines)) await plantPolicy(client, policy);
+  for (const policy of policies) await plantPolicy(client, policy);
   // All but the first, which is there for licenses to have of their own.
   await client.query(
     `INSERT INTO policy_entitlement (environment_id, policy_id, entitlement_id)
@@ -110,9 +146,9 @@ function makeLicense(masterKey, home) {
 async function insertLicenses(client, masterKey, batch, machines) {
   await client.query(
     `INSERT INTO license (id, environment_id, product_id, policy_id, key_origin, key_digest, key_sealed, pepper_id, name, user_email, user_name,
-                          expires_at, machine_count, cores_total, first_validated_at, first_activated_at, last_validated_at, metadata, updated_at)
+                          expires_at, machine_count, cores_total, memory_mb_total, first_validated_at, first_activated_at, last_validated_at, metadata, updated_at)
      SELECT id, environment_id, product_id, policy_id, 'generated', decode(digest, 'hex'), decode(sealed, 'hex'), $7,
-            'License ' || id, 'user-' || id || '@example.com', 'User ' || id, now() + interval '1 year', $8, $8::int * $9::int,
+            'License ' || id, 'user-' || id || '@example.com', 'User ' || id, now() + interval '1 year', $8, $8::int * $9::int, $8::int * $10::int,
             now() - interval '30 days', now() - interval '30 days', now() - interval '1 hour', jsonb_build_object('orderId', 'A-' || id), now()
        FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[])
          AS new (id, environment_id, product_id, policy_id, digest, sealed)`,
@@ -126,13 +162,14 @@ async function insertLicenses(client, masterKey, batch, machines) {
       masterKey.id,
       machines,
       CORES_OF_MACHINE,
+      MEMORY_MB_OF_MACHINE,
     ],
   );
   await client.query(
     `INSERT INTO machine (id, environment_id, license_id, fingerprint, platform, hostname, cores, memory_mb, updated_at)
-     SELECT uuidv7(), environment_id, license_id, md5(license_id || ':' || n), 'linux', 'host-' || n, $4, 16384, now()
+     SELECT uuidv7(), environment_id, license_id, md5(license_id || ':' || n), 'linux', 'host-' || n, $4, $5, now()
        FROM unnest($1::uuid[], $2::uuid[]) AS owner (license_id, environment_id) CROSS JOIN generate_series(1, $3) AS n`,
-    [batch.map(({ id }) => id), batch.map(({ environmentId }) => environmentId), machines, CORES_OF_MACHINE],
+    [batch.map(({ id }) => id), batch.map(({ environmentId }) => environmentId), machines, CORES_OF_MACHINE, MEMORY_MB_OF_MACHINE],
   );
 }
 
@@ -164,15 +201,8 @@ async function plantFormerKeysAndClocks(client) {
   );
 }
 
-/** Statistics for the planner, and the load's own write-back done now instead of in the middle of a measurement. */
-async function settle(client) {
-  await client.query('RESET session_replication_role');
-  await client.query('VACUUM (ANALYZE)');
-  await client.query('CHECKPOINT');
-}
-
 /** As the statement that inserts machines computes it. */
-function fingerprintOf(licenseId, number) {
+export function fingerprintOf(licenseId, number) {
   return createHash('md5').update(`${licenseId}:${number}`).digest('hex');
 }
 

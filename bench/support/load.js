@@ -1,18 +1,49 @@
 import autocannon from 'autocannon';
+import { anyOf } from './random.js';
 
-const EXPECTED = '"valid":true';
+const VALIDATE_KEY = '/api/v1/licenses/validate-key';
+const JSON_BODY = { 'content-type': 'application/json' };
 const EXAMPLES = 3;
+/** What a load that ends when it is told to may last at most. */
+const LONGEST_SECONDS = 3600;
 
 /**
- * Ask the target about random licenses for some seconds, each connection one question at a time. Every answer is read:
- * one that is not `"valid":true` counts as a failure, so nothing is fast by being wrong.
+ * A question is what a connection asks again and again: `next()` makes the path, headers and body of one request; its
+ * answer must have this `status` and contain `expected`.
  */
-export async function measure(target, licenses, { connections, seconds }) {
+export function validationOf(licenses) {
+  const next = () => ({ path: VALIDATE_KEY, headers: JSON_BODY, body: JSON.stringify(questionAbout(anyOf(licenses))) });
+  return { status: 200, expected: '"valid":true', next };
+}
+
+/** Ask the target for some seconds; what it did, and what it cost. */
+export async function measure(target, question, { connections, seconds }) {
   const cpuBefore = target.cpuSeconds();
-  const latencies = [];
+  const load = await drive(target, question, { connections, seconds });
+  const cpuAfter = target.cpuSeconds();
+  const requests = load.answers.length;
+  return {
+    requestsPerSecond: requests / load.seconds,
+    ...percentilesOf(load.answers.map(({ took }) => took)),
+    serverCpu: cpuOfRequest(cpuBefore.server, cpuAfter.server, requests),
+    databaseCpu: cpuOfRequest(cpuBefore.database, cpuAfter.database, requests),
+    requests,
+    failures: load.failures,
+    examples: load.examples,
+  };
+}
+
+/**
+ * Each connection asks one question at a time, for some seconds or until the promise `until`. Every answer is read: one
+ * that is not what the question expects counts as a failure, so nothing is fast by being wrong.
+ * @returns each answer with the time it came and how long it took, in milliseconds
+ */
+export async function drive(target, question, { connections, seconds = LONGEST_SECONDS, until }) {
+  const { status, expected, next } = question;
+  const answers = [];
   const wrong = [];
+  let wrongStatuses = 0;
   const startedAt = performance.now();
-  let endedAt = startedAt;
   const run = autocannon({
     url: target.url,
     method: 'POST',
@@ -20,43 +51,40 @@ export async function measure(target, licenses, { connections, seconds }) {
     duration: seconds,
     // How often autocannon looks whether the time is over.
     sampleInt: 100,
-    headers: { 'content-type': 'application/json' },
-    requests: [{ setupRequest: (request) => ({ ...request, body: JSON.stringify(questionAbout(anyOf(licenses))) }) }],
-    verifyBody: (body) => body.includes(EXPECTED),
+    requests: [{ setupRequest: (request) => asRequest(request, next()) }],
+    verifyBody: (body) => body.includes(expected),
   });
   // autocannon's own histogram knows whole milliseconds, which is too coarse for the faster baselines.
-  run.on('response', (_client, _status, _bytes, milliseconds) => {
-    latencies.push(milliseconds);
-    endedAt = performance.now();
+  run.on('response', (_client, answered, _bytes, milliseconds) => {
+    answers.push({ at: performance.now(), took: milliseconds });
+    if (answered !== status) wrongStatuses += 1;
   });
   run.on('reqMismatch', (body) => {
     if (wrong.length < EXAMPLES) wrong.push(body);
   });
-  const { errors, mismatches, non2xx } = await run;
-  const cpuAfter = target.cpuSeconds();
-  const sorted = Float64Array.from(latencies).sort();
-  return {
-    requestsPerSecond: latencies.length / ((endedAt - startedAt) / 1000),
-    p50: percentile(sorted, 0.5),
-    p99: percentile(sorted, 0.99),
-    serverCpu: cpuOfRequest(cpuBefore.server, cpuAfter.server, latencies.length),
-    databaseCpu: cpuOfRequest(cpuBefore.database, cpuAfter.database, latencies.length),
-    requests: latencies.length,
-    failures: errors + Math.max(mismatches, non2xx),
-    examples: wrong,
-  };
+  void until?.then(() => run.stop());
+  const { errors, mismatches } = await run;
+  const endedAt = answers.at(-1)?.at ?? startedAt;
+  return { answers, seconds: (endedAt - startedAt) / 1000, failures: errors + Math.max(mismatches, wrongStatuses), examples: wrong };
 }
 
 /** One answer, outside of any measurement. */
 export async function ask(url, license) {
-  const response = await fetch(url, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(questionAbout(license)),
-  });
+  const response = await fetch(url, { method: 'POST', headers: JSON_BODY, body: JSON.stringify(questionAbout(license)) });
   const text = await response.text();
-  if (response.status !== 200 || !text.includes(EXPECTED)) throw new Error(`${url} answered ${response.status}: ${text}`);
+  if (response.status !== 200 || !text.includes('"valid":true')) throw new Error(`${url} answered ${response.status}: ${text}`);
   return text;
+}
+
+/** Milliseconds. */
+export function percentilesOf(times) {
+  const sorted = Float64Array.from(times).sort();
+  return { p50: percentile(sorted, 0.5), p99: percentile(sorted, 0.99) };
+}
+
+/** autocannon adds to the headers that it is given. */
+function asRequest(request, { path, headers, body }) {
+  return { ...request, path, headers: { ...headers }, body };
 }
 
 /** What an application sends: its key, and the machine that it runs on. */
@@ -64,12 +92,8 @@ function questionAbout({ key, fingerprints }) {
   return { key, fingerprint: anyOf(fingerprints) };
 }
 
-function anyOf(list) {
-  return list[Math.floor(Math.random() * list.length)];
-}
-
 /** Milliseconds, or NaN where the system does not tell. */
-function cpuOfRequest(before, after, requests) {
+export function cpuOfRequest(before, after, requests) {
   return before === null || after === null ? NaN : ((after - before) / requests) * 1000;
 }
 

@@ -1,43 +1,47 @@
 import { parseArgs } from 'node:util';
 
-/** What a run can be told, each as `--licenses 2000` or `BENCH_LICENSES=2000`. */
-const settings = {
-  licenses: { initial: 200_000, help: 'licenses in the database' },
-  machines: { initial: 2, help: 'machines of each license' },
-  accounts: { initial: 250, help: 'accounts, each with 8 policies, that the licenses are spread over' },
-  connections: { initial: 32, help: 'connections that ask at the same time' },
-  seconds: { initial: 8, help: 'length of one measurement' },
-  'warm-up': { initial: 4, help: 'seconds of load before the first measurement' },
-  rounds: { initial: 3, help: 'measurements of each target' },
-};
+/**
+ * What a run can be told. `numbers` is a table of `{ initial, help }`, each given as `--name 5` or `BENCH_NAME=5`;
+ * `texts` one of `{ help }`, as `--name text`.
+ */
 
-/** Options of the run, or null after the help was asked for. */
-export function readOptions(args, environment) {
-  const names = Object.keys(settings);
-  const { values } = parseArgs({
-    args,
-    options: {
-      ...Object.fromEntries(names.map((name) => [name, { type: 'string' }])),
-      'cpu-prof': { type: 'string' },
-      help: { type: 'boolean' },
-    },
-  });
-  if (values.help === true) return null;
-  const numbers = names.map((name) => [name, wholeNumber(name, values[name] ?? environment[variableOf(name)] ?? settings[name].initial)]);
-  return { ...Object.fromEntries(numbers), profileDir: values['cpu-prof'] };
+/** The options of the run; null when there is nothing to run: help was asked for, or (exit code 2) needed. */
+export function readOptionsOrTell(definition) {
+  try {
+    const options = readOptions(definition, process.argv.slice(2), process.env);
+    if (options === null) process.stdout.write(usage(definition));
+    return options;
+  } catch (error) {
+    process.stderr.write(`${error.message}\n\n${usage(definition)}`);
+    process.exitCode = 2;
+    return null;
+  }
 }
 
-/** The help text. */
-export function usage() {
-  const lines = Object.entries(settings).map(
-    ([name, { initial, help }]) => `  --${name.padEnd(12)} ${variableOf(name).padEnd(18)} ${help} (${initial.toLocaleString('en')})`,
+function readOptions({ numbers, texts }, args, environment) {
+  const names = [...Object.keys(numbers), ...Object.keys(texts)];
+  const { values } = parseArgs({
+    args,
+    options: { ...Object.fromEntries(names.map((name) => [name, { type: 'string' }])), help: { type: 'boolean' } },
+  });
+  if (values.help === true) return null;
+  const given = Object.entries(numbers).map(([name, { initial }]) => [
+    name,
+    wholeNumber(name, values[name] ?? environment[variableOf(name)] ?? initial),
+  ]);
+  return { ...values, ...Object.fromEntries(given) };
+}
+
+function usage({ command, numbers, texts }) {
+  const ofNumbers = Object.entries(numbers).map(([name, { initial, help }]) =>
+    line(name, variableOf(name), `${help} (${initial.toLocaleString('en')})`),
   );
-  return [
-    'npm run bench -- [options]',
-    ...lines,
-    `  --${'cpu-prof'.padEnd(12)} ${' '.repeat(18)} directory for CPU profiles of validate-key's and the naive server`,
-    '',
-  ].join('\n');
+  const ofTexts = Object.entries(texts).map(([name, { help }]) => line(name, '', help));
+  return [`${command} -- [options]`, ...ofNumbers, ...ofTexts, ''].join('\n');
+}
+
+function line(name, variable, help) {
+  return `  --${name.padEnd(12)} ${variable.padEnd(18)} ${help}`;
 }
 
 function variableOf(name) {

@@ -1,7 +1,9 @@
 /** The measurements as people read them. */
 
+export const say = (text) => process.stdout.write(`${text}\n`);
+
 /** Median of each figure over the rounds, and of the subject's rate divided by this target's in the same round. */
-export function summarise(results, subject) {
+export function summarise(results, subject = results[0]) {
   return results.map(({ name, rounds }) => ({
     name,
     requestsPerSecond: median(rounds.map((round) => round.requestsPerSecond)),
@@ -14,14 +16,14 @@ export function summarise(results, subject) {
   }));
 }
 
-/** The table; `summaries` begin with the subject. */
-export function tableOf(summaries) {
-  const header = ['', 'requests/s', 'p50 ms', 'p99 ms', 'CPU ms/request', '(database)', 'validate-key ÷ it', '(each round)'];
+/** The table; `summaries` begin with the subject, which is called `subject` here. */
+export function tableOf(summaries, subject) {
+  const header = ['', 'requests/s', 'p50 ms', 'p99 ms', 'CPU ms/request', '(database)', `${subject} ÷ it`, '(each round)'];
   const lines = summaries.map(({ name, requestsPerSecond, p50, p99, serverCpu, databaseCpu, ratios }, index) => [
     name,
     Math.round(requestsPerSecond).toLocaleString('en'),
-    p50.toFixed(1),
-    p99.toFixed(1),
+    time(p50),
+    time(p99),
     figure(serverCpu),
     figure(databaseCpu),
     ...(index === 0 ? ['', ''] : [`${median(ratios).toFixed(2)} ×`, ratios.map((ratio) => ratio.toFixed(2)).join('  ')]),
@@ -30,6 +32,11 @@ export function tableOf(summaries) {
   const widths = header.map((_, column) => Math.max(...all.map((line) => line[column].length)));
   const render = (line) => line.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column]))).join('   ');
   return [render(header), widths.map((width) => '─'.repeat(width)).join('───'), ...lines.map(render)].join('\n');
+}
+
+/** Milliseconds. */
+function time(milliseconds) {
+  return milliseconds.toFixed(milliseconds < 10 ? 2 : 1);
 }
 
 /** CPU milliseconds; nothing where they could not be measured. */

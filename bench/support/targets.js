@@ -6,6 +6,7 @@ import { cpuSecondsOf, databaseCpuSeconds } from './cpu-time.js';
 
 const SERVER = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 const BASELINES = fileURLToPath(new URL('./baselines.js', import.meta.url));
+const MACHINE_BASELINES = fileURLToPath(new URL('./machine-baselines.js', import.meta.url));
 const READY = /is ready at (\S+)/;
 const STOP_TIMEOUT_MS = 10_000;
 const KEPT_OUTPUT = 4000;
@@ -80,7 +81,7 @@ export const unlimited = Object.fromEntries(
     .map((name) => [name, '0']),
 );
 
-/** The real thing, started as a user would, but for rate limits; `changes` are further settings. */
+/** The real thing, started as a user would, but for rate limits; `changes` are further settings, `name` what is measured of it. */
 export function startServer(settings, cleanup, changes = {}) {
   const environment = {
     DATABASE_URL: settings.databaseUrl,
@@ -90,13 +91,18 @@ export function startServer(settings, cleanup, changes = {}) {
     ...unlimited,
     ...changes,
   };
-  return start('validate-key (Latchkey)', [SERVER], { ...settings, environment }, cleanup);
+  return start(settings.name ?? 'validate-key (Latchkey)', [SERVER], { ...settings, environment }, cleanup);
 }
 
 /** One of bench/support/baselines.js. `answer` is what those that compute nothing answer. */
 export function startBaseline(name, kind, { answer = '', ...settings }, cleanup) {
   const environment = { DATABASE_URL: settings.databaseUrl, MASTER_KEY: settings.masterKey, BENCH_ANSWER: answer };
   return start(name, [BASELINES, kind], { ...settings, environment }, cleanup);
+}
+
+/** One of bench/support/machine-baselines.js. */
+export function startMachineBaseline(name, kind, settings, cleanup) {
+  return start(name, [MACHINE_BASELINES, kind], { ...settings, environment: { DATABASE_URL: settings.databaseUrl } }, cleanup);
 }
 
 async function start(name, scripts, settings, cleanup) {

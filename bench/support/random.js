@@ -1,0 +1,3 @@
+export function anyOf(list) {
+  return list[Math.floor(Math.random() * list.length)];
+}
