@@ -5,6 +5,7 @@ import { NestFactory } from '@nestjs/core';
 import { PrismaPg } from '@prisma/adapter-pg';
 import { MasterKey } from '../../dist/core/master-key.js';
 import { parseLicenseKey } from '../../dist/domain/license-key.js';
+import { totalsOfNone } from '../../dist/domain/seats.js';
 import { judge, notFoundVerdict } from '../../dist/domain/validation.js';
 import { PrismaClient } from '../../dist/generated/prisma/client.js';
 import { toNotFoundView, toValidationRequest, toValidationView, ValidateKeyBody } from '../../dist/licenses/validation.dto.js';
@@ -39,7 +40,10 @@ function nest() {
   return listen(() => answer);
 }
 
-/** The same decision as one would first write it with Prisma: load the license with everything around it, judge, answer. */
+/**
+ * The same decision as one would first write it with Prisma: load the license with everything around it, judge, answer.
+ * The bench's policies do not float, so that its dead machines all count.
+ */
 function naivePrisma() {
   const masterKey = new MasterKey(Buffer.from(process.env.MASTER_KEY, 'base64'));
   const adapter = new PrismaPg({ connectionString: process.env.DATABASE_URL, max: POOL_SIZE, options: '-c timezone=UTC' });
@@ -62,7 +66,7 @@ function findLicense(prisma, masterKey, key) {
       policy: { include: { entitlements: { include: { entitlement: true } } } },
       product: true,
       entitlements: { include: { entitlement: true } },
-      machines: { where: { deletedAt: null }, include: { pulse: true } },
+      machines: { where: { deletedAt: null }, include: { pulse: true, _count: { select: { processes: true } } } },
       environment: { include: { account: true } },
     },
   });
@@ -75,6 +79,7 @@ function factsOf(license, request) {
       coresTotal: Number(license.coresTotal),
       memoryMbTotal: Number(license.memoryMbTotal),
       diskMbTotal: Number(license.diskMbTotal),
+      processCount: license.machines.reduce((sum, { _count }) => sum + _count.processes, 0),
     },
     policy: license.policy,
     productCode: license.product.code,
@@ -83,10 +88,15 @@ function factsOf(license, request) {
     accountId: license.environment.account.id,
     inheritedEntitlements: license.policy.entitlements.map(({ entitlement }) => entitlement.code),
     ownEntitlements: license.entitlements.map(({ entitlement, expiresAt, quantity }) => ({ code: entitlement.code, expiresAt, quantity })),
-    machines: license.machines
-      .filter(({ fingerprint }) => request.fingerprints.includes(fingerprint))
-      .map((machine) => ({ ...machine, ...machine.pulse })),
+    machines: license.machines.flatMap((machine) => matchedBy(request.fingerprints, machine)),
+    deadTotals: totalsOfNone,
   };
+}
+
+/** The machine with its signs of life, if a fingerprint leads to it. */
+function matchedBy(sent, { id, fingerprint, pulse, components: parts }) {
+  const components = parts.map((part) => part.fingerprint).filter((part) => sent.includes(part));
+  return sent.includes(fingerprint) || components.length > 0 ? [{ ...pulse, id, fingerprint, components }] : [];
 }
 
 /** A Nest + Express application whose one route is validate-key, answered by `handle`. */

@@ -1,9 +1,9 @@
 import { nextCheckInAt } from './check-in.js';
 import { entitlementsInForce } from './entitlements.js';
 import { expiryState } from './expiry.js';
-import { machineStatus, nextHeartbeatAt } from './heartbeat.js';
+import { machineStatus, type MachineStatus, nextHeartbeatAt } from './heartbeat.js';
 import { isRevoked } from './license-state.js';
-import type { FingerprintMatching } from './policy.js';
+import { matchesNeeded, matchesOf } from './matching.js';
 import { limitOf, machineLimits, usageOf, type Limit, type MachineLimit } from './seats.js';
 import type { Facts, Outcome, ValidationCode } from './validation.js';
 import { MAX_USES } from './usage.js';
@@ -123,27 +123,28 @@ export const rules: readonly Rule[] = [
     judge: fingerprintActiveVerdict,
     passes: 'Enough of the sent fingerprints are active.',
     compared: ({ license, policy, request, machines }) => ({
-      fingerprintMatching: policy.fingerprintMatching,
-      sent: request.fingerprints.length,
-      needed: request.fingerprints.length === 0 ? 0 : matchesNeeded[policy.fingerprintMatching](request.fingerprints.length),
-      active: machines.map(({ fingerprint }) => fingerprint),
+      ...matchingFacts({ policy, request }),
+      active: matchesOf(request.fingerprints, machines).map(({ fingerprint }) => fingerprint),
+      machines: machines.map(({ id, fingerprint, components }) => ({ id, fingerprint, components })),
       machineCount: license.machineCount,
     }),
   },
   {
     name: 'heartbeat',
     judge: heartbeatVerdict,
-    passes: 'Enough of the machines are alive.',
-    compared: ({ policy, machines, now }) => ({
-      requireHeartbeat: policy.requireHeartbeat,
-      heartbeatIntervalMinutes: policy.heartbeatIntervalMinutes,
-      machines: machines.map((machine) => ({
+    passes: 'Enough of the fingerprints belong to machines that are alive.',
+    compared: (facts) => ({
+      requireHeartbeat: facts.policy.requireHeartbeat,
+      heartbeatIntervalMinutes: facts.policy.heartbeatIntervalMinutes,
+      ...matchingFacts(facts),
+      alive: matchStatuses(facts).flatMap(({ fingerprint, status }) => (status === 'active' ? [fingerprint] : [])),
+      machines: facts.machines.map((machine) => ({
         fingerprint: machine.fingerprint,
-        status: machineStatus(machine, policy, now),
+        status: machineStatus(machine, facts.policy, facts.now),
         lastHeartbeatAt: machine.lastHeartbeatAt,
-        nextHeartbeatAt: nextHeartbeatAt(machine, policy),
+        nextHeartbeatAt: nextHeartbeatAt(machine, facts.policy),
       })),
-      now,
+      now: facts.now,
     }),
   },
   ...machineLimits.map(machineLimitRule),
@@ -247,41 +248,56 @@ function fingerprintGivenVerdict({ policy, request }: Facts): Outcome {
   return request.fingerprints.length === 0 ? fail('FINGERPRINT_REQUIRED') : pass;
 }
 
-/** How many of `sent` fingerprints must be active. */
-const matchesNeeded: Record<FingerprintMatching, (sent: number) => number> = {
-  ANY: () => 1,
-  TWO: (sent) => Math.min(2, sent),
-  MOST: (sent) => Math.ceil(sent / 2),
-  ALL: (sent) => sent,
-};
+function matchingFacts({ policy: { fingerprintMatching }, request }: Pick<Facts, 'policy' | 'request'>): Record<string, unknown> {
+  const sent = request.fingerprints.length;
+  return { fingerprintMatching, sent, needed: matchesNeeded(fingerprintMatching, sent) };
+}
 
+/** Sent fingerprints are counted, not machines: each part of a machine says that it is that machine. */
 function fingerprintActiveVerdict({ license, policy, request, machines }: Facts): Outcome {
   const sent = request.fingerprints.length;
   if (sent === 0) return skip('No fingerprint was sent.');
   if (license.machineCount === 0) return fail('NOT_ACTIVATED');
-  return machines.length >= matchesNeeded[policy.fingerprintMatching](sent) ? pass : fail('FINGERPRINT_NOT_FOUND');
+  const active = matchesOf(request.fingerprints, machines).length;
+  return active >= matchesNeeded(policy.fingerprintMatching, sent) ? pass : fail('FINGERPRINT_NOT_FOUND');
 }
 
-/** The living among the matched machines must be as many as the policy's matching asks for. */
-function heartbeatVerdict({ policy, request, machines, now }: Facts): Outcome {
+/** Of each sent fingerprint that is active: alive where one of the machines that it stands for is. */
+function matchStatuses({ policy, request, machines, now }: Facts): { fingerprint: string; status: MachineStatus }[] {
+  return matchesOf(request.fingerprints, machines).map((match) => {
+    const statuses = match.machines.map((machine) => machineStatus(machine, policy, now));
+    const status = (['active', 'dead'] as const).find((one) => statuses.includes(one)) ?? 'not_started';
+    return { fingerprint: match.fingerprint, status };
+  });
+}
+
+/** Of the active fingerprints, as many must belong to living machines as the policy's matching asks for. */
+function heartbeatVerdict(facts: Facts): Outcome {
+  const { policy, request } = facts;
   if (!policy.requireHeartbeat) return skip('No heartbeat is required.');
-  if (machines.length === 0) return skip('None of the machines was named.');
-  const statuses = machines.map((machine) => machineStatus(machine, policy, now));
+  const statuses = matchStatuses(facts).map(({ status }) => status);
+  if (statuses.length === 0) return skip('None of the machines was named.');
   const living = statuses.filter((status) => status === 'active').length;
-  // Machines that are not there are the rule before this one's matter.
-  const needed = Math.min(machines.length, matchesNeeded[policy.fingerprintMatching](request.fingerprints.length));
+  // Fingerprints that are not active are the rule before this one's matter.
+  const needed = Math.min(statuses.length, matchesNeeded(policy.fingerprintMatching, request.fingerprints.length));
   if (living >= needed) return pass;
   return statuses.includes('dead') ? fail('HEARTBEAT_DEAD') : fail('HEARTBEAT_REQUIRED');
 }
 
 function machineLimitRule(limit: MachineLimit): Rule {
   const allowed = ({ license, policy }: Facts): Limit => limitOf(license[limit.override], policy[limit.max], policy.overageStrategy);
+  const used = (facts: Facts): number => facts.license[limit.total] - deadOf(facts, limit);
   return {
     name: machineLimitNames[limit.code],
-    judge: (facts) => limitVerdict(facts.license[limit.total], allowed(facts), limit.code),
+    judge: (facts) => limitVerdict(used(facts), allowed(facts), limit.code),
     passes: `The ${limit.what} are within the limit.`,
-    compared: (facts) => limitFacts(facts, facts.license[limit.total], allowed(facts)),
+    compared: (facts) => ({ ...limitFacts(facts, used(facts), allowed(facts)), dead: deadOf(facts, limit) }),
   };
+}
+
+/** What dead machines have that does not count: they keep their seats until they are culled, unless seats are leases. */
+function deadOf({ policy, deadTotals }: Facts, limit: MachineLimit): number {
+  return policy.floating && policy.requireHeartbeat ? deadTotals[limit.total] : 0;
 }
 
 function limitVerdict(used: number, allowed: Limit, code: ValidationCode): Outcome {

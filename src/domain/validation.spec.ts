@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { nextCheckInAt } from './check-in.js';
 import { DAY_MS } from './expiry.js';
+import { matchesNeeded } from './matching.js';
 import {
   expirationStrategies,
   fingerprintMatchings,
@@ -10,10 +11,10 @@ import {
   overageStrategies,
   policyFromTemplate,
   requirableScopes,
-  type FingerprintMatching,
   type OverageStrategy,
   type PolicyRules,
 } from './policy.js';
+import { totalsOfNone } from './seats.js';
 import { rules } from './validation-rules.js';
 import {
   explain,
@@ -36,6 +37,7 @@ const fromNow = (milliseconds: number): Date => new Date(now.getTime() + millise
 const machine = (fingerprint: string, lastHeartbeatAt: Date | null = fromNow(-5 * MINUTE_MS)): ValidationMachine => ({
   id: `id of ${fingerprint}`,
   fingerprint,
+  components: [],
   activatedAt: fromNow(-3 * DAY_MS),
   lastHeartbeatAt,
 });
@@ -98,6 +100,7 @@ const sound: Facts = {
   inheritedEntitlements: ['pro'],
   ownEntitlements: [],
   machines: [machine('first'), machine('second')],
+  deadTotals: totalsOfNone,
   request: {
     fingerprints: ['first', 'second'],
     entitlements: ['pro'],
@@ -150,6 +153,9 @@ interface Row {
   /** All that the rule depends on. */
   reads: string[];
 }
+
+/** What says whether dead machines count. */
+const floats = ['policy.floating', 'policy.requireHeartbeat', 'deadTotals'];
 
 /** validation.md, "The decision", rules 2 to 20 in its order; rule 1, `exists`, holds wherever there is anything to judge. */
 const decisionTable: Row[] = [
@@ -251,28 +257,28 @@ const decisionTable: Row[] = [
   },
   {
     rule: 'seats',
-    reads: ['license.machineCount', 'license.maxMachinesOverride', 'policy.maxMachines', 'policy.overageStrategy'],
+    reads: ['license.machineCount', 'license.maxMachinesOverride', 'policy.maxMachines', 'policy.overageStrategy', ...floats],
     code: 'MACHINE_LIMIT_EXCEEDED',
     fails: { license: { maxMachinesOverride: 1 } },
     skips: [{ policy: { maxMachines: null } }],
   },
   {
     rule: 'cores',
-    reads: ['license.coresTotal', 'license.maxCoresOverride', 'policy.maxCores', 'policy.overageStrategy'],
+    reads: ['license.coresTotal', 'license.maxCoresOverride', 'policy.maxCores', 'policy.overageStrategy', ...floats],
     code: 'CORE_LIMIT_EXCEEDED',
     fails: { license: { maxCoresOverride: 7 } },
     skips: [{ policy: { maxCores: null } }],
   },
   {
     rule: 'memory',
-    reads: ['license.memoryMbTotal', 'license.maxMemoryMbOverride', 'policy.maxMemoryMb', 'policy.overageStrategy'],
+    reads: ['license.memoryMbTotal', 'license.maxMemoryMbOverride', 'policy.maxMemoryMb', 'policy.overageStrategy', ...floats],
     code: 'MEMORY_LIMIT_EXCEEDED',
     fails: { license: { maxMemoryMbOverride: 15_999 } },
     skips: [{ policy: { maxMemoryMb: null } }],
   },
   {
     rule: 'disk',
-    reads: ['license.diskMbTotal', 'license.maxDiskMbOverride', 'policy.maxDiskMb', 'policy.overageStrategy'],
+    reads: ['license.diskMbTotal', 'license.maxDiskMbOverride', 'policy.maxDiskMb', 'policy.overageStrategy', ...floats],
     code: 'DISK_LIMIT_EXCEEDED',
     fails: { license: { maxDiskMbOverride: 499_999 } },
     skips: [{ policy: { maxDiskMb: null } }],
@@ -517,32 +523,78 @@ describe('what the request says', () => {
 });
 
 describe('fingerprints', () => {
-  it.each<[FingerprintMatching, number, number, boolean]>([
-    ['ANY', 3, 0, false],
-    ['ANY', 3, 1, true],
-    ['TWO', 1, 0, false],
-    ['TWO', 1, 1, true],
-    ['TWO', 2, 1, false],
-    ['TWO', 5, 1, false],
-    ['TWO', 5, 2, true],
-    ['MOST', 1, 0, false],
-    ['MOST', 1, 1, true],
-    ['MOST', 2, 1, true],
-    ['MOST', 3, 1, false],
-    ['MOST', 3, 2, true],
-    ['MOST', 4, 1, false],
-    ['MOST', 4, 2, true],
-    ['ALL', 1, 1, true],
-    ['ALL', 3, 2, false],
-    ['ALL', 3, 3, true],
-  ])('%s: of %d sent, %d active: passes %s', (fingerprintMatching, sent, active, passes) => {
-    const fingerprints = Array.from({ length: sent }, (_, index) => String(index));
-    const change = { policy: { fingerprintMatching }, request: { fingerprints } };
-    const machines = fingerprints.slice(0, active).map((fingerprint) => machine(fingerprint));
-    expect(outcomeOf('fingerprint active', change, { machines })).toBe(passes ? 'pass' : 'fail FINGERPRINT_NOT_FOUND');
-    // The living are counted in the same way: the others of the matched machines are dead.
-    const dead = fingerprints.slice(active).map((fingerprint) => machine(fingerprint, fromNow(-DAY_MS)));
-    expect(outcomeOf('heartbeat', change, { machines: [...machines, ...dead] })).toBe(passes ? 'pass' : 'fail HEARTBEAT_DEAD');
+  const counts = [1, 2, 3, 4, 5].flatMap((sent) => Array.from({ length: sent + 1 }, (_, active) => ({ sent, active })));
+
+  it.each(fingerprintMatchings.flatMap((matching) => counts.map((count) => ({ matching, ...count }))))(
+    '$matching: of $sent sent, $active active or alive',
+    ({ matching, sent, active }) => {
+      const fingerprints = Array.from({ length: sent }, (_, index) => String(index));
+      const change = { policy: { fingerprintMatching: matching }, request: { fingerprints } };
+      const passes = active >= matchesNeeded(matching, sent);
+      const machines = fingerprints.slice(0, active).map((fingerprint) => machine(fingerprint));
+      expect(outcomeOf('fingerprint active', change, { machines })).toBe(passes ? 'pass' : 'fail FINGERPRINT_NOT_FOUND');
+      // The living are counted in the same way: the others of the matched machines are dead.
+      const dead = fingerprints.slice(active).map((fingerprint) => machine(fingerprint, fromNow(-DAY_MS)));
+      expect(outcomeOf('heartbeat', change, { machines: [...machines, ...dead] })).toBe(passes ? 'pass' : 'fail HEARTBEAT_DEAD');
+      // As parts of one machine they count no less.
+      const whole = { ...machine('whole'), components: fingerprints.slice(0, active) };
+      expect(outcomeOf('fingerprint active', change, { machines: [whole] })).toBe(passes ? 'pass' : 'fail FINGERPRINT_NOT_FOUND');
+    },
+  );
+
+  it('of a part of several machines live where one of them does', () => {
+    const withBoard = (name: string, beat: Date | null) => ({ ...machine(name, beat), components: ['board'] });
+    const dead = withBoard('dead', fromNow(-DAY_MS));
+    const heartbeat = (...machines: ValidationMachine[]) => outcomeOf('heartbeat', { machines, request: { fingerprints: ['board'] } });
+    expect(heartbeat(dead)).toBe('fail HEARTBEAT_DEAD');
+    expect(heartbeat(dead, withBoard('alive', now))).toBe('pass');
+    // What is a machine's own is that machine's, whoever else has such a part.
+    expect(heartbeat(machine('board', fromNow(-DAY_MS)), withBoard('alive', now))).toBe('fail HEARTBEAT_DEAD');
+  });
+
+  describe('whatever the matching,', () => {
+    const names = ['1', '2', '3', '4', '5', '6'];
+    const anyMachine = fc
+      .tuple(fc.constantFrom(...names), fc.subarray(names, { maxLength: 2 }), fc.constantFrom(null, now, fromNow(-DAY_MS)))
+      .map(([own, components, beat]) => ({ ...machine(own, beat), components }));
+    const situation = fc.record({
+      sent: fc.shuffledSubarray(names, { minLength: 1, maxLength: 5 }),
+      machines: fc.array(anyMachine, { maxLength: 4 }),
+      fingerprintMatching: fc.constantFrom(...fingerprintMatchings),
+      heartbeatBasis: fc.constantFrom(...heartbeatBases),
+    });
+    type Situation = typeof situation extends fc.Arbitrary<infer Value> ? Value : never;
+    const saysOf = ({ sent, machines, ...policy }: Situation, rule = 'fingerprint active') =>
+      outcomeOf(rule, { machines, policy, request: { fingerprints: sent } });
+    const passesBoth = (one: Situation) => ['fingerprint active', 'heartbeat'].every((rule) => /pass|skip/.test(saysOf(one, rule)));
+
+    it('one more active fingerprint never takes a pass away, and one that is not active never gives one', () => {
+      fc.assert(
+        fc.property(situation, (before) => {
+          for (const more of names.filter((name) => !before.sent.includes(name))) {
+            const after = { ...before, sent: [...before.sent, more] };
+            const isActive = saysOf({ ...before, sent: [more] }) === 'pass';
+            if (isActive && saysOf(before) === 'pass') expect(saysOf(after)).toBe('pass');
+            if (!isActive && saysOf(before) !== 'pass') expect(saysOf(after)).not.toBe('pass');
+            // Of the dead one more can be too many: of two under TWO both must live.
+            const isAlive = isActive && saysOf({ ...before, sent: [more] }, 'heartbeat') === 'pass';
+            if (isAlive && passesBoth(before)) expect(passesBoth(after)).toBe(true);
+          }
+        }),
+      );
+    });
+
+    it('neither another machine, alive or dead, nor a beat takes a pass away', () => {
+      fc.assert(
+        fc.property(situation, anyMachine, (before, another) => {
+          // One that comes to be the machine which a fingerprint stands for says by itself whether it lives.
+          fc.pre(passesBoth(before) && (another.lastHeartbeatAt === now || !before.sent.includes(another.fingerprint)));
+          expect(passesBoth({ ...before, machines: [...before.machines, another] })).toBe(true);
+          const beaten = before.machines.map((one) => ({ ...one, lastHeartbeatAt: now }));
+          expect(passesBoth({ ...before, machines: beaten })).toBe(true);
+        }),
+      );
+    });
   });
 
   it('of a license without machines are NOT_ACTIVATED, and only when one was sent', () => {
@@ -598,6 +650,30 @@ describe('limits', () => {
         policy: { [names.max]: max, overageStrategy: overage },
       });
       expect(judge(facts)).toMatchObject({ valid: kind !== 'fail', code: kind === 'pass' ? 'VALID' : names.code });
+    },
+  );
+
+  const machineLimits = limits.filter(({ total }) => total !== 'processCount');
+  type DeadCase = { what: string; policy: Partial<PolicyRules>; dead: number; kind: string };
+  const deadCases: DeadCase[] = [
+    { what: 'keeps its seat', policy: {}, dead: 4, kind: 'fail' },
+    { what: 'has lost its lease', policy: { floating: true }, dead: 4, kind: 'pass' },
+    { what: 'of a lease is one too few', policy: { floating: true }, dead: 3, kind: 'fail' },
+    { what: 'of a lease is one too few, which is tolerated', policy: { floating: true, overageStrategy: 'ALLOW_1_25X' }, dead: 3, kind: 'warn' },
+    { what: 'never died, where no heartbeat is required', policy: { floating: true, requireHeartbeat: false }, dead: 4, kind: 'fail' },
+  ]; // prettier-ignore
+  it.each(machineLimits.flatMap((names) => deadCases.map((row) => ({ names, ...row }))))(
+    '$names.total over the limit, but dead: $what: $kind',
+    ({ names, policy, dead, kind }) => {
+      const facts = factsWith({
+        policy: { maxMachines: 2000, maxCores: 2000, maxMemoryMb: 20_000, [names.max]: 10, ...policy },
+        license: { machineCount: 2, [names.total]: 14 },
+        deadTotals: { ...totalsOfNone, [names.total]: dead },
+      });
+      expect(judge(facts)).toMatchObject({ valid: kind !== 'fail', code: kind === 'pass' ? 'VALID' : names.code });
+      const counted = policy.floating === true && policy.requireHeartbeat !== false ? dead : 0;
+      const [limited] = explain(facts).rules.filter(({ facts }) => facts.max === 10);
+      expect(limited?.facts).toMatchObject({ used: 14 - counted, dead: counted });
     },
   );
 
@@ -797,7 +873,14 @@ const anyFacts: fc.Arbitrary<Facts> = fc
     }),
     machines: fc
       .subarray(fingerprints)
-      .chain((some) => fc.tuple(...some.map((fingerprint) => maybe(times).map((beat) => machine(fingerprint, beat))))),
+      .chain((some) =>
+        fc.tuple(
+          ...some.map((fingerprint) =>
+            fc.tuple(maybe(times), fc.subarray(fingerprints)).map(([beat, components]) => ({ ...machine(fingerprint, beat), components })),
+          ),
+        ),
+      ),
+    deadTotals: fc.record({ machineCount: few, coresTotal: few, memoryMbTotal: few, diskMbTotal: few }),
     license: fc.record({
       productId: fc.constantFrom('product', 'another'),
       policyId: fc.constantFrom('policy', 'another'),
@@ -837,6 +920,7 @@ const anyFacts: fc.Arbitrary<Facts> = fc
       leasingStrategy: fc.constantFrom(...leasingStrategies),
       requireFingerprint: fc.boolean(),
       fingerprintMatching: fc.constantFrom(...fingerprintMatchings),
+      floating: fc.boolean(),
       requireHeartbeat: fc.boolean(),
       heartbeatIntervalMinutes: fc.constantFrom(60, 14_400),
       heartbeatBasis: fc.constantFrom(...heartbeatBases),

@@ -3,6 +3,7 @@ import { entitlementsInForce, type Entitlement } from './entitlements.js';
 import { clockStartedBy, type TermColumns } from './expiry.js';
 import type { Pulse } from './heartbeat.js';
 import type { LicenseStateFacts } from './license-state.js';
+import type { MatchedMachine } from './matching.js';
 import type { Metadata } from './metadata.js';
 import type { PolicyRules } from './policy.js';
 import type { MachineLimitOverrides, MachineTotals } from './seats.js';
@@ -57,10 +58,7 @@ export interface ValidationRequest {
   increment?: number;
 }
 
-export interface ValidationMachine extends Pulse {
-  id: string;
-  fingerprint: string;
-}
+export interface ValidationMachine extends MatchedMachine, Pulse {}
 
 export interface ValidationLicense extends LicenseStateFacts, MachineLimitOverrides, MachineTotals {
   id: string;
@@ -99,8 +97,13 @@ export interface LicenseFacts {
   productCode: string;
   inheritedEntitlements: string[];
   ownEntitlements: Entitlement[];
-  /** The license's machines among the fingerprints that were sent. */
+  /** The license's machines that sent fingerprints lead to, their own or those of components. */
   machines: ValidationMachine[];
+  /**
+   * What of the license's totals its dead machines have, where that decides: seats float, heartbeats are required, and a
+   * limit is passed. Else nothing.
+   */
+  deadTotals: MachineTotals;
 }
 
 export interface Facts extends LicenseFacts {

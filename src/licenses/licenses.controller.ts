@@ -6,6 +6,7 @@ import { PathId } from '../core/identifier.js';
 import { AnswersCreated, AnswersNothing, AnswersOne, AnswersPage, Fails } from '../core/openapi.js';
 import { CreateLicenseBody, LicensesQuery, LicenseView, UpdateLicenseBody } from './licenses.dto.js';
 import { LicensesService } from './licenses.service.js';
+import { MyLicenseView } from './my-license.dto.js';
 
 @ApiTags('Licenses')
 @Controller('api/v1/licenses')
@@ -34,10 +35,13 @@ export class LicensesController {
 
   @Get('me')
   @LicenseOnly()
-  @AnswersOne(LicenseView, 'The license whose key was sent.')
-  @ApiOperation({ summary: 'My license', description: 'With `Authorization: License <key>`, in every state of the license.' })
+  @AnswersOne(MyLicenseView, 'The license whose key was sent, with its machines.')
+  @ApiOperation({
+    summary: 'My license',
+    description: 'With `Authorization: License <key>`, in every state of the license: what it is, and which machines hold its seats.',
+  })
   mine(@Caller() caller: LicensePrincipal) {
-    return this.licenses.get(caller, caller.licenseId);
+    return this.licenses.mine(caller);
   }
 
   @Patch(':id')

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { LicenseKeys } from '../auth/license-keys.js';
-import type { TenantPrincipal } from '../auth/principal.js';
+import type { LicensePrincipal, TenantPrincipal } from '../auth/principal.js';
 import { recordChange } from '../core/audit.js';
 import { Clock } from '../core/clock.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
@@ -12,6 +12,7 @@ import { changedTerm } from '../domain/expiry.js';
 import { requireAllowed } from '../domain/license-actions.js';
 import { totalsOfNone } from '../domain/seats.js';
 import type { TestClock } from '../generated/prisma/client.js';
+import { toMachineView } from '../machines/machines.dto.js';
 import { deactivateAll } from '../machines/machines.query.js';
 import { ChangeService } from './change.service.js';
 import { type NewLicense, refusal } from './creation.plan.js';
@@ -29,6 +30,10 @@ import {
 } from './licenses.dto.js';
 import { loadLicense, lockLicense } from './licenses.query.js';
 import { waysToMeet } from './list.query.js';
+import type { MyLicenseView } from './my-license.dto.js';
+
+/** How many of its machines a license shows its holder. */
+const SHOWN_MACHINES = 100;
 
 @Injectable()
 export class LicensesService {
@@ -72,6 +77,25 @@ export class LicensesService {
 
   get(caller: TenantPrincipal, id: string): Promise<LicenseView> {
     return this.database.within(caller.tenant, async (db) => this.changes.view(caller, await loadLicense(db, id)));
+  }
+
+  /** What its holder may see of it, whatever its state. */
+  mine(caller: LicensePrincipal): Promise<MyLicenseView> {
+    const { tenant, licenseId } = caller;
+    return this.database.within(tenant, async (db) => {
+      const license = await loadLicense(db, licenseId);
+      const machines = await db.machine.findMany({
+        where: { licenseId, deletedAt: null },
+        orderBy: [{ createdAt: 'desc' }, { id: 'desc' }],
+        take: SHOWN_MACHINES,
+        include: { pulse: true },
+      });
+      const now = this.clock.now(license.testClock);
+      return {
+        ...this.changes.view(caller, license, now),
+        machines: machines.map((machine) => toMachineView(machine, license.policy, tenant.environment, now)),
+      };
+    });
   }
 
   /** 409 for a revoked license. */

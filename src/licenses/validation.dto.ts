@@ -4,6 +4,7 @@ import type { EnvironmentName } from '../domain/api-key.js';
 import type { Entitlement } from '../domain/entitlements.js';
 import { machineStatus, machineStatuses, type MachineStatus, nextHeartbeatAt } from '../domain/heartbeat.js';
 import { licenseStatus, licenseStatuses, type LicenseStatus } from '../domain/license-state.js';
+import { matchesOf } from '../domain/matching.js';
 import { MAX_INCREMENT } from '../domain/usage.js';
 import type { Metadata } from '../domain/metadata.js';
 import { limitOf } from '../domain/seats.js';
@@ -32,7 +33,7 @@ export class ValidateBody {
 
   @TextList({
     ...FINGERPRINT,
-    help: "Several fingerprints of one machine; the policy's `fingerprintMatching` says how many must be active.",
+    help: "Several fingerprints of one machine, its own and its components'; the policy's `fingerprintMatching` says how many must be active.",
     minItems: 1,
     maxItems: 20,
     // The same one twice is one.
@@ -166,7 +167,10 @@ export class ValidationView {
   @Nested(() => ValidatedLicenseView, { help: 'The license, without its key and e-mail; null only for NOT_FOUND.', nullable: true })
   license!: ValidatedLicenseView | null;
 
-  @Nested(() => ValidatedMachineView, { help: 'The first of the sent fingerprints that is active; null = none.', nullable: true })
+  @Nested(() => ValidatedMachineView, {
+    help: "That of the first of the sent fingerprints that is active, its own or a component's; null = none.",
+    nullable: true,
+  })
   machine!: ValidatedMachineView | null;
 
   @Nested(() => HeldEntitlementView, { help: 'What the license grants now.', list: true })
@@ -250,9 +254,7 @@ function toValidatedLicense({ license, policy, environment, now }: Facts): Valid
 }
 
 function toValidatedMachine({ machines, policy, request, now }: Facts): ValidatedMachineView | null {
-  const machine = request.fingerprints
-    .map((fingerprint) => machines.find((candidate) => candidate.fingerprint === fingerprint))
-    .find((found) => found !== undefined);
+  const machine = matchesOf(request.fingerprints, machines)[0]?.machines[0];
   if (machine === undefined) return null;
   return {
     id: machine.id,

@@ -3,6 +3,7 @@ import type { Db } from '../core/database.js';
 import type { EnvironmentName } from '../domain/api-key.js';
 import type { Metadata } from '../domain/metadata.js';
 import { policyRuleNames, type PolicyRules } from '../domain/policy.js';
+import { type MachineTotals, totalsOfNone } from '../domain/seats.js';
 import type { LicenseFacts, ValidationLicense } from '../domain/validation.js';
 
 const LICENSE_COLUMNS = [
@@ -12,9 +13,54 @@ const LICENSE_COLUMNS = [
 ] as const satisfies (keyof ValidationLicense)[]; // prettier-ignore
 
 /**
- * All that a validation depends on, in one statement: $2 the fingerprints that were sent; what leads to the license by $1
- * says which key did, and joins its clock and environment. Every table is reached through a unique index; the plan is
- * the same for ten licenses and ten million (bench/validate.js).
+ * How many machines the fingerprint of a component leads to, the newest ones: parts that say nothing ("To be filled by
+ * O.E.M.") are in every machine of a fleet. A machine whose own fingerprint is sent is always among those looked at.
+ */
+const MACHINES_OF_COMPONENT = 10;
+
+/** Ids of the machines of `license` that the fingerprints $2 lead to, some of them twice. */
+const MATCHED_MACHINES = `
+  SELECT id FROM machine WHERE license_id = license.id AND fingerprint = ANY($2::text[]) AND deleted_at IS NULL
+  UNION ALL
+  SELECT part.machine_id
+    FROM unnest($2::text[]) AS sent (fingerprint)
+   CROSS JOIN LATERAL (SELECT machine_id FROM machine_component
+                        WHERE license_id = license.id AND machine_component.fingerprint = sent.fingerprint
+                        ORDER BY machine_id DESC LIMIT ${String(MACHINES_OF_COMPONENT)}) AS part`;
+
+const MACHINES = `
+  SELECT json_agg(json_build_array(machine.id, machine.fingerprint, pulse.activated_at, pulse.last_heartbeat_at,
+                                   ARRAY(SELECT part.fingerprint FROM machine_component AS part
+                                          WHERE part.license_id = license.id AND part.fingerprint = ANY($2::text[])
+                                            AND part.machine_id = machine.id)) ORDER BY machine.id DESC)
+    FROM machine
+    JOIN machine_pulse AS pulse ON pulse.environment_id = machine.environment_id AND pulse.machine_id = machine.id
+   WHERE machine.id = ANY(ARRAY(${MATCHED_MACHINES}))`;
+
+/**
+ * What the dead of the license's machines sum to at $3, or by the license's clock (`machineStatus`). It walks through all
+ * of its machines, so only where that decides: seats are leases, and one of the limits is passed.
+ */
+const DEAD_TOTALS = `
+  CASE WHEN policy.floating AND policy.require_heartbeat
+        AND (license.machine_count > COALESCE(license.max_machines_override, policy.max_machines)
+             OR license.cores_total > COALESCE(license.max_cores_override, policy.max_cores)
+             OR license.memory_mb_total > COALESCE(license.max_memory_mb_override, policy.max_memory_mb)
+             OR license.disk_mb_total > COALESCE(license.max_disk_mb_override, policy.max_disk_mb))
+       THEN (SELECT json_build_object('machineCount', count(*), 'coresTotal', COALESCE(sum(machine.cores), 0),
+                                      'memoryMbTotal', COALESCE(sum(machine.memory_mb), 0), 'diskMbTotal', COALESCE(sum(machine.disk_mb), 0))
+               FROM machine
+               JOIN machine_pulse AS pulse ON pulse.environment_id = machine.environment_id AND pulse.machine_id = machine.id
+              WHERE machine.environment_id = license.environment_id AND machine.license_id = license.id AND machine.deleted_at IS NULL
+                AND COALESCE(test_clock.frozen_at, $3::timestamptz)
+                    >= COALESCE(pulse.last_heartbeat_at, CASE policy.heartbeat_basis WHEN 'FROM_ACTIVATION' THEN pulse.activated_at END)
+                       + make_interval(mins => policy.heartbeat_interval_minutes))
+  END`;
+
+/**
+ * All that a validation depends on, in one statement: $2 the fingerprints that were sent, $3 the time; what leads to the
+ * license by $1 says which key did, and joins its clock and environment. Every table is reached through an index; the plan
+ * is the same for ten licenses and ten million (bench/validate.js).
  */
 const factsOf = (license: string): string => `
     SELECT ${LICENSE_COLUMNS.map((column) => `license.${snake(column)} AS "${column}"`).join(', ')},
@@ -30,10 +76,8 @@ const factsOf = (license: string): string => `
            (SELECT json_agg(json_build_array(entitlement.code, license_entitlement.expires_at, license_entitlement.quantity))
               FROM license_entitlement JOIN entitlement ON entitlement.id = license_entitlement.entitlement_id
              WHERE license_entitlement.license_id = license.id) AS own,
-           (SELECT json_agg(json_build_array(machine.id, machine.fingerprint, pulse.activated_at, pulse.last_heartbeat_at))
-              FROM machine
-              JOIN machine_pulse AS pulse ON pulse.environment_id = machine.environment_id AND pulse.machine_id = machine.id
-             WHERE machine.license_id = license.id AND machine.fingerprint = ANY($2) AND machine.deleted_at IS NULL) AS machines
+           (${MACHINES}) AS machines,
+           ${DEAD_TOTALS} AS dead
       ${license}
       JOIN policy ON policy.id = license.policy_id
       JOIN product ON product.id = license.product_id
@@ -49,16 +93,15 @@ const FACTS_OF_LICENSE = factsOf(`
       LEFT JOIN test_clock ON test_clock.id = license.test_clock_id
       JOIN environment ON environment.id = license.environment_id`);
 
-/** Null when there is no such license, or it is not the tenant's. */
-export async function loadFacts(db: Db, id: string, fingerprints: string[]): Promise<LicenseFacts | null> {
-  const [row] = await db.$queryRawUnsafe<ValidationFactsRow[]>(FACTS_OF_LICENSE, id, fingerprints);
+/** Null when there is no such license, or it is not the tenant's. `now` is real time. */
+export async function loadFacts(db: Db, id: string, fingerprints: string[], now: Date): Promise<LicenseFacts | null> {
+  const [row] = await db.$queryRawUnsafe<ValidationFactsRow[]>(FACTS_OF_LICENSE, id, fingerprints, now);
   return row === undefined ? null : toLicenseFacts(row);
 }
 
-/** The same, held until the end of the work; what waited for others reads what they left. */
-export async function lockFacts(db: Db, id: string, fingerprints: string[]): Promise<LicenseFacts | null> {
+/** Held until the end of the work: who waited for others and loads the facts then reads what they left. */
+export async function holdLicense(db: Db, id: string): Promise<void> {
   await db.$queryRaw`SELECT 1 FROM license WHERE id = ${id}::uuid FOR NO KEY UPDATE`;
-  return loadFacts(db, id, fingerprints);
 }
 
 type LicenseColumns = Omit<ValidationLicense, 'metadata'> & { metadata: Metadata };
@@ -74,7 +117,8 @@ export interface ValidationFactsRow extends LicenseColumns {
   frozenAt: Date | null;
   inherited: string[];
   own: [code: string, expiresAt: string | null, quantity: number | null][] | null;
-  machines: [id: string, fingerprint: string, activatedAt: string, lastHeartbeatAt: string | null][] | null;
+  machines: [id: string, fingerprint: string, activatedAt: string, lastHeartbeatAt: string | null, components: string[]][] | null;
+  dead: MachineTotals | null;
 }
 
 export function toLicenseFacts(row: ValidationFactsRow): LicenseFacts {
@@ -89,12 +133,14 @@ export function toLicenseFacts(row: ValidationFactsRow): LicenseFacts {
     testClock: row.frozenAt === null ? null : { frozenAt: row.frozenAt },
     inheritedEntitlements: row.inherited,
     ownEntitlements: (row.own ?? []).map(([code, expiresAt, quantity]) => ({ code, expiresAt: timeOf(expiresAt), quantity })),
-    machines: (row.machines ?? []).map(([id, fingerprint, activatedAt, lastHeartbeatAt]) => ({
+    machines: (row.machines ?? []).map(([id, fingerprint, activatedAt, lastHeartbeatAt, components]) => ({
       id,
       fingerprint,
       activatedAt: new Date(activatedAt),
       lastHeartbeatAt: timeOf(lastHeartbeatAt),
+      components,
     })),
+    deadTotals: row.dead ?? totalsOfNone,
   };
 }
 

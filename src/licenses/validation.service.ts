@@ -32,7 +32,7 @@ import {
   type ValidateKeyBody,
   type ValidationView,
 } from './validation.dto.js';
-import { FIND_VALIDATION_FACTS, loadFacts, lockFacts, toLicenseFacts, type ValidationFactsRow } from './validation.query.js';
+import { FIND_VALIDATION_FACTS, holdLicense, loadFacts, toLicenseFacts, type ValidationFactsRow } from './validation.query.js';
 
 /** A verdict, and what is so after it. */
 interface Decision {
@@ -54,10 +54,11 @@ export class ValidationService {
   /** Never an error for a business outcome: also an unknown key is an answer. 429 for who asks too often, or guesses. */
   async validateKey(body: ValidateKeyBody): Promise<ValidationView> {
     const request = toValidationRequest(body);
-    const found = await this.load(body, request.fingerprints);
+    const now = this.clock.now();
+    const found = await this.load(body, request.fingerprints, now);
     await this.limit(found);
-    const decision = found === null ? null : await this.decide(this.asked(found, request));
-    if (decision === null) return toNotFoundView(notFoundVerdict, this.clock.now(), body.nonce);
+    const decision = found === null ? null : await this.decide(asked(found, request, now));
+    if (decision === null) return toNotFoundView(notFoundVerdict, now, body.nonce);
     return toValidationView(decision.verdict, decision.facts, body.nonce);
   }
 
@@ -84,24 +85,21 @@ export class ValidationService {
   }
 
   /** Null for every way in which there is no such license: made up, unknown, deleted, another account's. */
-  private async load({ key, account }: ValidateKeyBody, fingerprints: string[]): Promise<LicenseFacts | null> {
+  private async load({ key, account }: ValidateKeyBody, fingerprints: string[], now: Date): Promise<LicenseFacts | null> {
     const wanted = await this.licenseKeys.findBy(key, account);
     if (wanted === null) return null;
-    const [row] = await this.database.lookup<ValidationFactsRow>(FIND_VALIDATION_FACTS, [wanted.digest, fingerprints]);
+    const [row] = await this.database.lookup<ValidationFactsRow>(FIND_VALIDATION_FACTS, [wanted.digest, fingerprints, now]);
     if (row === undefined || (wanted.accountId ?? row.accountId) !== row.accountId) return null;
     const facts = toLicenseFacts(row);
-    return isRotatedOut(facts.keyValidUntil, this.clock.now(facts.testClock)) ? null : facts;
+    return isRotatedOut(facts.keyValidUntil, timeOf(facts, now)) ? null : facts;
   }
 
   private async find(tenant: Tenant, id: string, body: ValidateBody): Promise<Facts> {
     const request = toValidationRequest(body);
-    const found = await this.database.within(tenant, (db) => loadFacts(db, id, request.fingerprints));
+    const now = this.clock.now();
+    const found = await this.database.within(tenant, (db) => loadFacts(db, id, request.fingerprints, now));
     if (found === null) throw notFound('license');
-    return this.asked(found, request);
-  }
-
-  private asked(found: LicenseFacts, request: ValidationRequest): Facts {
-    return { ...found, request, now: this.clock.now(found.testClock) };
+    return asked(found, request, now);
   }
 
   /** Null when the license was deleted meanwhile. Only a success that leaves traces takes more than the look. */
@@ -121,9 +119,11 @@ export class ValidationService {
     const { id } = seen.license;
     // As who sees the whole environment: what happens to a license of a segment is no less told.
     return this.database.within({ ...seen, segmentId: null }, async (db) => {
-      const found = await lockFacts(db, id, request.fingerprints);
+      await holdLicense(db, id);
+      const now = this.clock.now();
+      const found = await loadFacts(db, id, request.fingerprints, now);
       if (found === null) return null;
-      const facts = this.asked(found, request);
+      const facts = asked(found, request, now);
       const verdict = judge(facts);
       const traces = verdict.valid ? tracesOf(facts) : null;
       if (traces !== null) await this.leave(db, facts, traces);
@@ -150,4 +150,13 @@ export class ValidationService {
       { ...about, action: 'usage.incremented', before: entry(started), after: entry({ ...started, usesCount }) },
     ]);
   }
+}
+
+/** The time at which it is judged: that of the license's clock, else the real time for which its facts were loaded. */
+function timeOf({ testClock }: LicenseFacts, now: Date): Date {
+  return testClock?.frozenAt ?? now;
+}
+
+function asked(found: LicenseFacts, request: ValidationRequest, now: Date): Facts {
+  return { ...found, request, now: timeOf(found, now) };
 }

@@ -105,25 +105,34 @@ function isOver({ gracePeriodDays }: PolicyRules): Prisma.Sql {
 
 interface SumLimit {
   code: ValidationCode;
+  /** Null where it is known to be within the limit. */
   used: Prisma.Sql;
   /** The license's own, else the policy's; null = no limit. */
   max: Prisma.Sql;
 }
 
 /** In order of precedence. Processes are counted by license only where the policy leases by license. */
-function limitsOf({ maxMachines, maxCores, maxMemoryMb, maxDiskMb, maxProcesses, leasingStrategy }: PolicyRules): SumLimit[] {
+function limitsOf(rules: PolicyRules): SumLimit[] {
+  const { maxMachines, maxCores, maxMemoryMb, maxDiskMb, maxProcesses, leasingStrategy } = rules;
   const limit = (code: ValidationCode, used: string, override: string, max: number | null): SumLimit => ({
     code,
     used: Prisma.raw(`license.${used}`),
     max: sql`COALESCE(${Prisma.raw(`license.${override}`)}, ${max}::int)`,
   });
+  /** Of seats that are leases the dead ones do not count (`deadOf`); nobody asks for them while all are within the limit. */
+  const machines = (code: ValidationCode, total: string, each: string, override: string, max: number | null): SumLimit => {
+    const all = limit(code, total, override, max);
+    if (!rules.floating || !rules.requireHeartbeat) return all;
+    const living = sql`${all.used} - (SELECT COALESCE(sum(${Prisma.raw(each)}), 0) FROM ${machinesOfLicense} AND ${isDead(rules)})`;
+    return { ...all, used: sql`CASE WHEN ${all.used} > ${all.max} THEN ${living} END` };
+  };
   const running = sql`(SELECT count(*) FROM machine_process WHERE machine_process.license_id = license.id)`;
   const processes = { ...limit('PROCESS_LIMIT_EXCEEDED', '', 'max_processes_override', maxProcesses), used: running };
   return [
-    limit('MACHINE_LIMIT_EXCEEDED', 'machine_count', 'max_machines_override', maxMachines),
-    limit('CORE_LIMIT_EXCEEDED', 'cores_total', 'max_cores_override', maxCores),
-    limit('MEMORY_LIMIT_EXCEEDED', 'memory_mb_total', 'max_memory_mb_override', maxMemoryMb),
-    limit('DISK_LIMIT_EXCEEDED', 'disk_mb_total', 'max_disk_mb_override', maxDiskMb),
+    machines('MACHINE_LIMIT_EXCEEDED', 'machine_count', '1', 'max_machines_override', maxMachines),
+    machines('CORE_LIMIT_EXCEEDED', 'cores_total', 'machine.cores', 'max_cores_override', maxCores),
+    machines('MEMORY_LIMIT_EXCEEDED', 'memory_mb_total', 'machine.memory_mb', 'max_memory_mb_override', maxMemoryMb),
+    machines('DISK_LIMIT_EXCEEDED', 'disk_mb_total', 'machine.disk_mb', 'max_disk_mb_override', maxDiskMb),
     ...(leasingStrategy === 'PER_LICENSE' ? [processes] : []),
   ];
 }
@@ -141,14 +150,27 @@ const livingNeeded: Record<FingerprintMatching, Prisma.Sql> = {
   ALL: sql`count(*)`,
 };
 
-/** The rule on heartbeats (`heartbeatVerdict`). It reads the machines of a license, if no rule before it has failed. */
-function heartbeatCode({ heartbeatBasis, heartbeatIntervalMinutes, fingerprintMatching }: PolicyRules): Prisma.Sql {
+/** The machines that hold the license's seats, with their signs of life: what follows FROM, to be gone on with AND. */
+const machinesOfLicense = sql`
+  machine JOIN machine_pulse AS pulse ON pulse.environment_id = machine.environment_id AND pulse.machine_id = machine.id
+  WHERE machine.license_id = license.id AND machine.deleted_at IS NULL`;
+
+/** When a machine is dead unless it beats before; null while its first beat is awaited (`nextHeartbeatAt`). */
+function deadline({ heartbeatBasis, heartbeatIntervalMinutes }: PolicyRules): Prisma.Sql {
   const firstBeat = heartbeatBasis === 'FROM_ACTIVATION' ? sql`pulse.activated_at` : sql`NULL::timestamptz`;
-  const deadline = sql`COALESCE(pulse.last_heartbeat_at, ${firstBeat}) + make_interval(mins => ${heartbeatIntervalMinutes}::int)`;
+  return sql`COALESCE(pulse.last_heartbeat_at, ${firstBeat}) + make_interval(mins => ${heartbeatIntervalMinutes}::int)`;
+}
+
+function isDead(rules: PolicyRules): Prisma.Sql {
+  return sql`clock.now >= ${deadline(rules)}`;
+}
+
+/** The rule on heartbeats (`heartbeatVerdict`). It reads the machines of a license, if no rule before it has failed. */
+function heartbeatCode(rules: PolicyRules): Prisma.Sql {
+  const living = sql`clock.now < ${deadline(rules)}`;
   return sql`(
-    SELECT CASE WHEN count(*) FILTER (WHERE clock.now < ${deadline}) >= ${livingNeeded[fingerprintMatching]} THEN NULL
-                WHEN count(*) FILTER (WHERE clock.now >= ${deadline}) > 0 THEN 'HEARTBEAT_DEAD'
+    SELECT CASE WHEN count(*) FILTER (WHERE ${living}) >= ${livingNeeded[rules.fingerprintMatching]} THEN NULL
+                WHEN count(*) FILTER (WHERE ${isDead(rules)}) > 0 THEN 'HEARTBEAT_DEAD'
                 ELSE 'HEARTBEAT_REQUIRED' END
-      FROM machine JOIN machine_pulse AS pulse ON pulse.environment_id = machine.environment_id AND pulse.machine_id = machine.id
-     WHERE machine.license_id = license.id AND machine.deleted_at IS NULL)`;
+      FROM ${machinesOfLicense})`;
 }
