@@ -851,6 +851,10 @@ const allowedAcrossTenants: Record<string, string> = {
   'licenses/creation.service.ts: TAKEN_KEYS': 'whether a key is free: in every environment, and no more than that is told',
   'licenses/last-validated.worker.ts: keep lastValidatedAt of licenses': 'times of many licenses in one statement; can write nothing else',
   'licenses/validation.service.ts: FIND_VALIDATION_FACTS': 'validate-key: the key itself says whose license it is',
+  'machines/heartbeats.service.ts: FIND_BEATING':
+    "machines of many callers in one statement, each by its license's key or within its caller's environment",
+  'machines/heartbeats.service.ts: KEEP_BEATS':
+    'times of many machines in one statement, each with its environment; can write nothing else',
   'users/user-keys.service.ts: make a key of a user': 'whether the user works for other accounts too decides what the key opens',
   'users/users.service.ts: add a user of another account': 'whether there is a user with the id that was handed over',
 };
@@ -862,7 +866,7 @@ function callersAcrossTenants(): string[] {
     .flatMap((file) => {
       const text = readFileSync(join(source, file), 'utf8');
       // Its first argument: the reason in words, or the name of the statement.
-      return [...text.matchAll(/\.(?:acrossTenants|lookup)\b[^(]*\(\s*(?:'([^']*)'|([^,\s]+))/g)].map(
+      return [...text.matchAll(/\.(?:acrossTenants|lookup|stamp)\b[^(]*\(\s*(?:'([^']*)'|([^,\s]+))/g)].map(
         ([, reason, statement]) => `${file}: ${reason ?? statement ?? ''}`,
       );
     })

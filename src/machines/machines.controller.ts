@@ -4,6 +4,7 @@ import { Requires, RequiresOrLicense } from '../auth/access.js';
 import { type VendorPrincipal, Caller, ClientIp, type TenantPrincipal } from '../auth/principal.js';
 import { PathId } from '../core/identifier.js';
 import { AnswersCreated, AnswersExisting, AnswersNothing, AnswersOne, AnswersPage, Fails, Fresh } from '../core/openapi.js';
+import { HeartbeatsService } from './heartbeats.service.js';
 import { ActivateMachineBody, MachinesQuery, MachineView, UpdateMachineBody } from './machines.dto.js';
 import { MachinesService } from './machines.service.js';
 
@@ -12,7 +13,10 @@ const LICENSE_STATES = ['LICENSE_SUSPENDED', 'LICENSE_REVOKED', 'LICENSE_EXPIRED
 @ApiTags('Machines')
 @Controller('api/v1/machines')
 export class MachinesController {
-  constructor(private readonly machines: MachinesService) {}
+  constructor(
+    private readonly machines: MachinesService,
+    private readonly heartbeats: HeartbeatsService,
+  ) {}
 
   @Post()
   @RequiresOrLicense('machines:write')
@@ -76,6 +80,6 @@ export class MachinesController {
   @Fails(...LICENSE_STATES, 'MACHINE_DEAD')
   @ApiOperation({ summary: 'Send a heartbeat', description: 'Answered once it is stored.' })
   heartbeat(@Caller() caller: TenantPrincipal, @PathId() id: string) {
-    return this.machines.heartbeat(caller, id);
+    return this.heartbeats.beat(caller, id);
   }
 }
