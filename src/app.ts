@@ -1,4 +1,5 @@
 import 'reflect-metadata';
+import type { RequestListener, Server } from 'node:http';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { SwaggerModule } from '@nestjs/swagger';
@@ -7,6 +8,7 @@ import type { Logger } from 'pino';
 import { AppModule } from './app.module.js';
 import { corsOf } from './auth/cors.js';
 import { listRoutes } from './auth/routes.js';
+import { HEADERS_OF_ALL } from './core/answer.headers.js';
 import type { Core } from './core/core.module.js';
 import { jsonBody } from './core/http-body.js';
 import { requestLogger } from './core/logger.js';
@@ -15,6 +17,7 @@ import { RateLimits } from './core/rate-limits.js';
 import { Readiness } from './core/readiness.js';
 import { currentRequest, openRequestContext } from './core/request-context.js';
 import { BULK_LIMIT_BYTES, BULK_PATH, IMPORT_PATH } from './licenses/bodies.js';
+import { HeartbeatDoor } from './machines/heartbeat.door.js';
 import { speakOAuth, TOKEN_PATH } from './tokens/oauth-errors.js';
 import { VERSION } from './core/version.js';
 import { ipKey } from './domain/rate-limit.js';
@@ -34,8 +37,7 @@ export async function createApp(core: Core): Promise<NestExpressApplication> {
   app.use(requestLogger(core.logger));
   app.use(openRequestContext);
   app.use((_request: Request, response: Response, next: NextFunction) => {
-    response.setHeader('X-Content-Type-Options', 'nosniff');
-    response.setHeader('Cache-Control', 'no-store');
+    for (const [name, value] of Object.entries(HEADERS_OF_ALL)) response.setHeader(name, value);
     if (readiness.isStopping) response.setHeader('Connection', 'close');
     next();
   });
@@ -48,7 +50,17 @@ export async function createApp(core: Core): Promise<NestExpressApplication> {
     raw: ['json'],
     customSiteTitle: 'Latchkey API',
   });
+  putBefore(app, (framework) => app.get(HeartbeatDoor).before(framework));
   return app;
+}
+
+/** What listens to the server's requests in the framework's place, and leaves to it what is not its own. */
+function putBefore(app: NestExpressApplication, door: (framework: RequestListener) => RequestListener): void {
+  const server = app.getHttpServer();
+  const [framework] = server.listeners('request') as RequestListener[];
+  if (framework === undefined) throw new Error('Nobody listens to the requests of the server.');
+  server.removeListener('request', framework);
+  server.on('request', door(framework));
 }
 
 /** For public routes that no guard stands before: the pages of the reference. */

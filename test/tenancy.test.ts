@@ -854,6 +854,10 @@ const allowedAcrossTenants: Record<string, string> = {
   'machines/sweep.worker.ts: find leases of processes that lapsed': 'of all tenants, by their last beat; each is then ended within its own',
   'machines/sweep.worker.ts: find machines that are to be swept': 'of all tenants, by their last beat; each is then swept within its own',
   'machines/sweep.worker.ts: find policies under which machines die': 'their ids alone, to walk through their machines',
+  'machines/heartbeats.service.ts: FIND_BEATING':
+    "machines of many callers in one statement, each by its license's key or within its caller's environment",
+  'machines/heartbeats.service.ts: KEEP_BEATS':
+    'times of many machines in one statement, each with its environment; can write nothing else',
   'users/user-keys.service.ts: make a key of a user': 'whether the user works for other accounts too decides what the key opens',
   'users/users.service.ts: add a user of another account': 'whether there is a user with the id that was handed over',
 };
@@ -865,7 +869,7 @@ function callersAcrossTenants(): string[] {
     .flatMap((file) => {
       const text = readFileSync(join(source, file), 'utf8');
       // Its first argument: the reason in words, or the name of the statement.
-      return [...text.matchAll(/\.(?:acrossTenants|lookup)\b[^(]*\(\s*(?:'([^']*)'|([^,\s]+))/g)].map(
+      return [...text.matchAll(/\.(?:acrossTenants|lookup|stamp)\b[^(]*\(\s*(?:'([^']*)'|([^,\s]+))/g)].map(
         ([, reason, statement]) => `${file}: ${reason ?? statement ?? ''}`,
       );
     })

@@ -5,6 +5,8 @@ import { isCrossOrigin } from './access.js';
 import type { Route } from './routes.js';
 
 const SHOWN_HEADERS = ['X-Request-Id', 'Location', 'Retry-After', 'Idempotent-Replayed', ...RATE_LIMIT_HEADERS];
+/** What an answer to browsers of any origin says. */
+export const OPEN_TO_ALL = { 'Access-Control-Allow-Origin': '*', 'Access-Control-Expose-Headers': SHOWN_HEADERS.join(',') };
 const PREFLIGHT_MAX_AGE_SECONDS = 600;
 
 /**

@@ -38,7 +38,7 @@ export const settings = {
     parse: z.url({ protocol: /^postgres(ql)?$/ }),
     help: 'PostgreSQL 15 or newer; absent = the embedded database in DATA_DIR',
   },
-  DATABASE_POOL_SIZE: { parse: count(2, 1000), initial: '10', help: 'connections of one process' },
+  DATABASE_POOL_SIZE: { parse: count(3, 1000), initial: '10', help: 'connections of one process' },
   DATA_DIR: {
     parse: z
       .string()
@@ -84,6 +84,11 @@ export const settings = {
   WEBHOOK_ALLOW_LOOPBACK: { parse: flag, initial: 'false', help: 'whether webhooks may go to this machine', unused: true },
   WEBHOOK_RETRY_SCHEDULE: { parse: list, initial: '', help: 'seconds before each try, comma list', unused: true },
   METRICS_TOKEN: { parse: z.string().min(1), help: 'token for /metrics', unused: true },
+  FRONT_DOOR: {
+    parse: flag,
+    initial: 'true',
+    help: 'whether plain heartbeats are answered before the framework; only their speed depends on it',
+  },
   LOG_LEVEL: {
     parse: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']),
     initial: 'info',
@@ -119,6 +124,7 @@ export class Config {
   readonly limitManagementPerMinute!: number;
   readonly limitPublicPerMinute!: number;
   readonly expiringNoticeDays!: number;
+  readonly frontDoor!: boolean;
   readonly logLevel!: string;
   /** Names of variables that are set but have no effect yet. */
   readonly unused!: string[];
@@ -178,6 +184,7 @@ export function loadConfig(given: Environment, file: Environment = {}): Config {
     limitManagementPerMinute: values.LIMIT_MANAGEMENT_PER_MINUTE as number,
     limitPublicPerMinute: values.LIMIT_PUBLIC_PER_MINUTE as number,
     expiringNoticeDays: values.EXPIRING_NOTICE_DAYS as number,
+    frontDoor: values.FRONT_DOOR as boolean,
     logLevel: values.LOG_LEVEL as string,
     unused: Object.entries<Setting>(settings)
       .filter(([name, setting]) => setting.unused === true && (environment[name] ?? '') !== '' && environment[name] !== setting.initial)

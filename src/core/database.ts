@@ -21,7 +21,7 @@ export interface Tenant {
 /** The client inside a unit of work: queries, no way to begin or end transactions. */
 export type Db = Prisma.TransactionClient;
 
-/** A read of the hot paths, prepared once a connection under its name. */
+/** A statement of the hot paths, prepared once a connection under its name. */
 export interface Lookup {
   name: string;
   text: string;
@@ -37,8 +37,9 @@ const WORK_TIMEOUT_MS = 30_000;
 const STATEMENT_TIMEOUT_MS = 20_000;
 /** The same on this side, for when the network takes the answer with it. */
 const QUERY_TIMEOUT_MS = 25_000;
-/** Share of the pool that the hot paths have to themselves. */
-const LOOKUP_SHARE = 0.5;
+/** Share of the pool that the hot paths have to themselves, and how many of those are for what they write. */
+const HOT_SHARE = 0.5;
+const STAMP_CONNECTIONS = 1;
 
 /**
  * The only door to the data (docs/decisions/0002-tenancy.md). The Prisma client is private: no code can query without
@@ -47,16 +48,19 @@ const LOOKUP_SHARE = 0.5;
 export class Database {
   private readonly client: PrismaClient;
   private readonly lookups: pg.Pool;
+  private readonly stamps: pg.Pool;
   private readonly shared = new AsyncLocalStorage<SharedTransaction>();
 
   constructor(databaseUrl: string, poolSize: number) {
-    const lookupSize = Math.max(1, Math.floor(poolSize * LOOKUP_SHARE));
-    const adapter = new PrismaPg(poolConfig(databaseUrl, TENANT_ROLE, poolSize - lookupSize), { onPoolError: ignoreIdleError });
+    const lookupSize = Math.max(1, Math.floor(poolSize * HOT_SHARE) - STAMP_CONNECTIONS);
+    const tenantSize = poolSize - lookupSize - STAMP_CONNECTIONS;
+    const adapter = new PrismaPg(poolConfig(databaseUrl, TENANT_ROLE, tenantSize), { onPoolError: ignoreIdleError });
     this.client = new PrismaClient({ adapter, transactionOptions: { maxWait: ACQUIRE_TIMEOUT_MS, timeout: WORK_TIMEOUT_MS } });
-    // Every lookup goes by a unique index whatever its values: planning it anew each time cost five times its execution.
-    const lookupPlans = '-c plan_cache_mode=force_generic_plan';
-    this.lookups = new pg.Pool(poolConfig(databaseUrl, LOOKUP_ROLE, lookupSize, lookupPlans));
-    this.lookups.on('error', ignoreIdleError);
+    // They all go by a unique index whatever their values: planning anew each time cost five times the execution.
+    const hotPlans = '-c plan_cache_mode=force_generic_plan';
+    this.lookups = new pg.Pool(poolConfig(databaseUrl, LOOKUP_ROLE, lookupSize, hotPlans));
+    this.stamps = new pg.Pool(poolConfig(databaseUrl, SYSTEM_ROLE, STAMP_CONNECTIONS, hotPlans));
+    for (const pool of [this.lookups, this.stamps]) pool.on('error', ignoreIdleError);
   }
 
   /** One unit of work, one transaction, on the rows of one tenant. */
@@ -120,9 +124,19 @@ export class Database {
     return rows;
   }
 
-  /** Whether the database answers, on both of our ways to it. */
+  /**
+   * One statement across tenants that writes, committed when this resolves, whatever unit of work is around it: for what
+   * is written as often as others read. Each row says whose it is, in the statement itself. It has few connections: it may
+   * never wait for a lock (SKIP LOCKED), or one tenant would hold up all others.
+   */
+  async stamp<Row extends pg.QueryResultRow>(statement: Lookup, values: unknown[]): Promise<Row[]> {
+    const { rows } = await this.stamps.query<Row>({ ...statement, values });
+    return rows;
+  }
+
+  /** Whether the database answers, on all of our ways to it. */
   async ping(): Promise<void> {
-    await Promise.all([this.client.$queryRaw`SELECT 1`, this.lookups.query('SELECT 1')]);
+    await Promise.all([this.client.$queryRaw`SELECT 1`, this.lookups.query('SELECT 1'), this.stamps.query('SELECT 1')]);
   }
 
   /**
@@ -133,8 +147,9 @@ export class Database {
     const sessionOf = `SELECT current_user::text AS role, current_setting('TimeZone') AS zone`;
     const tenants = await this.client.$queryRawUnsafe<{ role: string; zone: string }[]>(sessionOf);
     const { rows: lookups } = await this.lookups.query<{ role: string; zone: string }>(sessionOf);
-    const found = [...tenants, ...lookups].map(({ role, zone }) => `${role} ${zone}`).join(', ');
-    if (found !== `${TENANT_ROLE} UTC, ${LOOKUP_ROLE} UTC`) {
+    const { rows: stamps } = await this.stamps.query<{ role: string; zone: string }>(sessionOf);
+    const found = [...tenants, ...lookups, ...stamps].map(({ role, zone }) => `${role} ${zone}`).join(', ');
+    if (found !== `${TENANT_ROLE} UTC, ${LOOKUP_ROLE} UTC, ${SYSTEM_ROLE} UTC`) {
       throw new DatabaseNotUsable(
         `Sessions run as ${found}: something between Latchkey and its database drops the options that a session starts with.`,
       );
@@ -143,7 +158,7 @@ export class Database {
 
   /** After everything that might still want to save. */
   async close(): Promise<void> {
-    await Promise.all([this.client.$disconnect(), this.lookups.end()]);
+    await Promise.all([this.client.$disconnect(), this.lookups.end(), this.stamps.end()]);
   }
 
   private unit<T>(work: (db: Db) => Promise<T>): Promise<T> {

@@ -17,10 +17,10 @@ export function createLogger(level: string, destination?: DestinationStream): Lo
 export function requestLogger(logger: Logger): HttpLogger {
   return pinoHttp({
     logger,
-    genReqId: requestIdOf,
+    genReqId: idOfAnswer,
     customLogLevel: (_request, response) => (response.statusCode >= 500 ? 'error' : 'info'),
-    customSuccessMessage: (request, response) => `${request.method ?? ''} ${pathOf(request)} ${String(response.statusCode)}`,
-    customErrorMessage: (request, response) => `${request.method ?? ''} ${pathOf(request)} ${String(response.statusCode)}`,
+    customSuccessMessage: (request, response) => lineOf(request, response.statusCode),
+    customErrorMessage: (request, response) => lineOf(request, response.statusCode),
     customProps: (_request, response) => ({
       errorCode: (response as ServerResponse & { locals?: { errorCode?: string } }).locals?.errorCode,
     }),
@@ -30,12 +30,31 @@ export function requestLogger(logger: Logger): HttpLogger {
   });
 }
 
-/** The caller's own id when it is a sound one, else a new one; answered in the header either way. */
-function requestIdOf(request: IncomingMessage, response: ServerResponse): string {
+/** The same line for an answer that was given without the framework; `startedAt` as `performance.now()` said. */
+export function logAnswer(
+  logger: Logger,
+  request: IncomingMessage,
+  { requestId, status, startedAt }: { requestId: string; status: number; startedAt: number },
+): void {
+  if (logger.isLevelEnabled('info'))
+    logger.info({ requestId, responseTime: Math.round(performance.now() - startedAt) }, lineOf(request, status));
+}
+
+/** The caller's own id when it is a sound one, else a new one. */
+export function requestIdOf(request: IncomingMessage): string {
   const given = request.headers['x-request-id'];
-  const id = typeof given === 'string' && REQUEST_ID.test(given) ? given : uuidv7();
+  return typeof given === 'string' && REQUEST_ID.test(given) ? given : uuidv7();
+}
+
+/** Answered in the header, whosever it is. */
+function idOfAnswer(request: IncomingMessage, response: ServerResponse): string {
+  const id = requestIdOf(request);
   response.setHeader('X-Request-Id', id);
   return id;
+}
+
+function lineOf(request: IncomingMessage, status: number | undefined): string {
+  return `${request.method ?? ''} ${pathOf(request)} ${String(status)}`;
 }
 
 function pathOf(request: IncomingMessage & { originalUrl?: string }): string {

@@ -35,9 +35,20 @@ export function machineStatus(pulse: Pulse, policy: HeartbeatPolicy, now: Date):
   return now < deadline ? 'active' : 'dead';
 }
 
-/** Whether a beat at `now` counts: always for the living; for the dead only within the resurrection window. */
-export function mayBeat(pulse: Pulse, policy: HeartbeatPolicy, now: Date): boolean {
-  if (machineStatus(pulse, policy, now) !== 'dead' || policy.heartbeatResurrectionMinutes === null) return true;
+/** What a beat does: keeps a machine alive or starts its clock, brings a dead one back, or nothing because it is too late. */
+export type BeatVerdict = 'beats' | 'resurrects' | 'too_late';
+
+/** A dead machine comes back while less than the resurrection window has passed since its death; null = always. */
+export function judgeBeat(pulse: Pulse, policy: HeartbeatPolicy, now: Date): BeatVerdict {
+  if (machineStatus(pulse, policy, now) !== 'dead') return 'beats';
+  const { heartbeatResurrectionMinutes } = policy;
+  if (heartbeatResurrectionMinutes === null) return 'resurrects';
   const diedAt = nextHeartbeatAt(pulse, policy);
-  return diedAt !== null && now.getTime() < diedAt.getTime() + policy.heartbeatResurrectionMinutes * MINUTE_MS;
+  return diedAt !== null && now.getTime() < diedAt.getTime() + heartbeatResurrectionMinutes * MINUTE_MS ? 'resurrects' : 'too_late';
+}
+
+/** The pulse after a beat at `at` that counts. Never backwards: beats may arrive twice, and out of order. */
+export function beaten(pulse: Pulse, at: Date): Pulse {
+  const { lastHeartbeatAt } = pulse;
+  return { ...pulse, lastHeartbeatAt: lastHeartbeatAt !== null && lastHeartbeatAt > at ? lastHeartbeatAt : at };
 }

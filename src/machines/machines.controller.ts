@@ -5,6 +5,7 @@ import { type VendorPrincipal, Caller, ClientIp, type TenantPrincipal } from '..
 import { PathId } from '../core/identifier.js';
 import { AnswersCreated, AnswersExisting, AnswersNothing, AnswersOne, AnswersPage, Fails, Fresh } from '../core/openapi.js';
 import { ActivationService } from './activation.service.js';
+import { HeartbeatsService } from './heartbeats.service.js';
 import { ActivateMachineBody, ActivateMachineQuery, MachinesQuery, MachineView, UpdateMachineBody } from './machines.dto.js';
 import { MachinesService } from './machines.service.js';
 
@@ -16,6 +17,7 @@ export class MachinesController {
   constructor(
     private readonly machines: MachinesService,
     private readonly activation: ActivationService,
+    private readonly heartbeats: HeartbeatsService,
   ) {}
 
   @Post()
@@ -87,6 +89,6 @@ export class MachinesController {
   @Fails(...LICENSE_STATES, 'MACHINE_DEAD')
   @ApiOperation({ summary: 'Send a heartbeat', description: 'Answered once it is stored.' })
   heartbeat(@Caller() caller: TenantPrincipal, @PathId() id: string) {
-    return this.machines.heartbeat(caller, id);
+    return this.heartbeats.beat(caller, id);
   }
 }

@@ -189,12 +189,15 @@ export const includePolicy = { pulse: true, license: { include: { policy: true, 
 /** A machine with its signs of life. */
 export type MachineRow = Machine & { pulse: Pick<MachinePulse, 'activatedAt' | 'lastHeartbeatAt'> | null };
 
+/** What a machine is shown by. */
+export type ShownMachine = Omit<MachineRow, 'environmentId' | 'segmentId' | 'deletedAt'>;
+
 /** Those of a machine that is gone are gone too. */
-export function pulseOf({ pulse, createdAt }: MachineRow): Pulse {
+export function pulseOf({ pulse, createdAt }: ShownMachine): Pulse {
   return pulse ?? { activatedAt: createdAt, lastHeartbeatAt: null };
 }
 
-export function toMachineView(row: MachineRow, policy: HeartbeatPolicy, environment: EnvironmentName, now: Date): MachineView {
+export function toMachineView(row: ShownMachine, policy: HeartbeatPolicy, environment: EnvironmentName, now: Date): MachineView {
   const pulse = pulseOf(row);
   return {
     ...resourceFields(row, environment),

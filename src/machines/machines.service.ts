@@ -5,8 +5,7 @@ import { Clock } from '../core/clock.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
 import { type Page, pageOf } from '../core/page.js';
 import { findSlice, loadSlice } from '../core/slice.js';
-import { LatchkeyError, notFound } from '../domain/errors.js';
-import { mayBeat } from '../domain/heartbeat.js';
+import { notFound } from '../domain/errors.js';
 import { requireAllowed } from '../domain/license-actions.js';
 import { requireUsable } from '../domain/license-state.js';
 import { type MachineSize, totalsWith } from '../domain/seats.js';
@@ -16,7 +15,6 @@ import {
   type MachineRow,
   type MachinesQuery,
   type MachineView,
-  pulseOf,
   toMachineColumns,
   toMachineView,
   type UpdateMachineBody,
@@ -90,25 +88,6 @@ export class MachinesService {
       await recordChange(db, { action: 'machine.deactivated', resource, ...aboutLicense(license), before });
     });
   }
-
-  /** Acknowledged only once it is stored. 422 MACHINE_DEAD beyond resurrection, 403 for a license that is not usable. */
-  heartbeat(caller: TenantPrincipal, id: string): Promise<MachineView> {
-    return this.database.within(caller.tenant, async (db) => {
-      const machine = await findBeating(db, caller, id);
-      const { license } = machine;
-      const now = this.clock.now(license.testClock);
-      requireUsable(license, license.policy, now);
-      const pulse = pulseOf(machine);
-      if (!mayBeat(pulse, license.policy, now))
-        throw new LatchkeyError('MACHINE_DEAD', 'The machine is dead: its heartbeat stayed away for too long.');
-      // Never backwards, and no change that anyone made: updated_at stays.
-      const beaten = await db.$executeRaw`
-        UPDATE machine_pulse SET last_heartbeat_at = GREATEST(last_heartbeat_at, ${now}::timestamptz), death_announced = false
-         WHERE environment_id = ${caller.tenant.environmentId}::uuid AND machine_id = ${id}::uuid`;
-      if (beaten === 0) throw notFound('machine');
-      return toMachineView({ ...machine, pulse: { ...pulse, lastHeartbeatAt: now } }, license.policy, caller.tenant.environment, now);
-    });
-  }
 }
 
 /** How a change to a machine stands in the history of its license. */
@@ -129,17 +108,6 @@ async function lockMachine(db: Db, caller: TenantPrincipal, id: string) {
   const machine = await db.machine.findFirst({ where: { id, deletedAt: null }, include: { pulse: true } });
   if (machine === null) throw notFound('machine');
   return { license, machine };
-}
-
-/** The machine as it is when it beats: on a test clock that is being advanced, as it is after that. */
-async function findBeating(db: Db, caller: TenantPrincipal, id: string) {
-  const find = () => db.machine.findFirst({ where: { id, deletedAt: null, ...ownedBy(caller) }, include: includePolicy });
-  const found = await find();
-  const clockId = found?.license.testClockId ?? null;
-  if (clockId !== null) await db.$queryRaw`SELECT 1 FROM test_clock WHERE id = ${clockId}::uuid FOR SHARE`;
-  const machine = clockId === null ? found : await find();
-  if (machine === null) throw notFound('machine');
-  return machine;
 }
 
 /** What a change says about the size; what it does not say stays. */

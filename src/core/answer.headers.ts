@@ -1,0 +1,2 @@
+/** On every answer, whoever gives it. */
+export const HEADERS_OF_ALL = { 'X-Content-Type-Options': 'nosniff', 'Cache-Control': 'no-store' };

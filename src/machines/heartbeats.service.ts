@@ -1,0 +1,121 @@
+import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import type { TenantPrincipal } from '../auth/principal.js';
+import { Clock } from '../core/clock.js';
+import { Database } from '../core/database.js';
+import { Grouped } from '../core/grouped.js';
+import { LatchkeyError, notFound } from '../domain/errors.js';
+import { beaten, judgeBeat } from '../domain/heartbeat.js';
+import { requireUsable } from '../domain/license-state.js';
+import {
+  asked,
+  type Beat,
+  type BeatingRow,
+  FIND_BEATING,
+  holdBeating,
+  KEEP_BEATS,
+  keepBeat,
+  tellResurrection,
+} from './heartbeats.query.js';
+import { type MachineView, toMachineView } from './machines.dto.js';
+
+/** One group is being read while another is being written. */
+const GROUPS = { runs: 2, size: 200 };
+
+/** What became of a beat in its group: the machine as it is then, or that it is not for groups to say. */
+type GroupOutcome = MachineView | 'not plain';
+
+/**
+ * Heartbeats at the speed of the machine (docs/decisions/0016-heartbeats.md). Plain beats, of living machines in real
+ * time, are read and kept in groups: two statements each, however many they are and whosever. What is more than that has a
+ * transaction of its own.
+ */
+@Injectable()
+export class HeartbeatsService implements OnApplicationShutdown {
+  private readonly groups = new Grouped<Beat, GroupOutcome>((beats) => this.beatTogether(beats), GROUPS);
+
+  constructor(
+    private readonly database: Database,
+    private readonly clock: Clock,
+  ) {}
+
+  /** Acknowledged only once it is stored. 422 MACHINE_DEAD beyond resurrection, 403 for a license that is not usable. */
+  async beat(caller: TenantPrincipal, machineId: string): Promise<MachineView> {
+    const { environmentId, segmentId } = caller.tenant;
+    const licenseId = caller.kind === 'license' ? caller.licenseId : null;
+    const outcome = await this.groups.do({ machineId, keyDigest: null, environmentId, licenseId, segmentId });
+    return outcome === 'not plain' ? this.beatAlone(caller, machineId) : outcome;
+  }
+
+  /**
+   * The same for whoever holds the key with this digest; null when it is no plain beat, or the key is no license's own.
+   * @throws when the beat is refused: 403, 404, 422
+   */
+  async beatWithKey(keyDigest: Uint8Array, machineId: string): Promise<MachineView | null> {
+    const outcome = await this.groups.do({ machineId, keyDigest });
+    return outcome === 'not plain' ? null : outcome;
+  }
+
+  onApplicationShutdown(): Promise<void> {
+    return this.groups.drain();
+  }
+
+  private async beatTogether(beats: readonly Beat[]): Promise<(GroupOutcome | Error)[]> {
+    const found: (BeatingRow | undefined)[] = beats.map(() => undefined);
+    for (const row of await this.database.lookup<BeatingRow>(FIND_BEATING, asked(beats))) found[row.position - 1] = row;
+    const now = this.clock.now();
+    const outcomes = found.map((row) => (row === undefined ? notFound('machine') : judge(row, now)));
+    const kept = await this.keep(
+      found.filter((row, index): row is BeatingRow => row !== undefined && isView(outcomes[index])),
+      now,
+    );
+    return outcomes.map((outcome) => (isView(outcome) && !kept.has(outcome.id) ? 'not plain' : outcome));
+  }
+
+  /** Answers the ids of those that are stored. */
+  private async keep(machines: readonly BeatingRow[], at: Date): Promise<Set<string>> {
+    if (machines.length === 0) return new Set();
+    const values = [machines.map(({ environmentId }) => environmentId), machines.map(({ id }) => id), at];
+    const kept = await this.database.stamp<{ machineId: string }>(KEEP_BEATS, values);
+    return new Set(kept.map(({ machineId }) => machineId));
+  }
+
+  /** On a test clock, to be brought back, or held by someone else: judged again behind the locks, at the time that it is then. */
+  private beatAlone(caller: TenantPrincipal, machineId: string): Promise<MachineView> {
+    const { environment } = caller.tenant;
+    return this.database.within(caller.tenant, async (db) => {
+      const machine = await holdBeating(db, caller, machineId);
+      const { license } = machine;
+      const now = this.clock.now(license.testClock);
+      requireUsable(license, license.policy, now);
+      const verdict = judgeBeat(machine.pulse, license.policy, now);
+      if (verdict === 'too_late') throw dead();
+      const pulse = await keepBeat(db, machine, now);
+      if (verdict === 'resurrects') await tellResurrection(db, machine, pulse, environment, now);
+      return toMachineView({ ...machine, pulse }, license.policy, environment, now);
+    });
+  }
+}
+
+/** What a beat at `now` comes to, if it is kept before anything else happens to the machine. */
+function judge(row: BeatingRow, now: Date): GroupOutcome | LatchkeyError {
+  if (row.isOnTestClock) return 'not plain';
+  try {
+    requireUsable(row, row, now);
+  } catch (error) {
+    return error as LatchkeyError;
+  }
+  const { activatedAt, lastHeartbeatAt } = row;
+  const pulse = { activatedAt, lastHeartbeatAt };
+  const verdict = judgeBeat(pulse, row, now);
+  if (verdict === 'too_late') return dead();
+  if (verdict === 'resurrects' || row.deathAnnounced) return 'not plain';
+  return toMachineView({ ...row, pulse: beaten(pulse, now) }, row, row.environment, now);
+}
+
+function isView(outcome: GroupOutcome | Error | undefined): outcome is MachineView {
+  return typeof outcome === 'object' && !(outcome instanceof Error);
+}
+
+function dead(): LatchkeyError {
+  return new LatchkeyError('MACHINE_DEAD', 'The machine is dead: its heartbeat stayed away for too long.');
+}
