@@ -13,9 +13,9 @@ const EXECUTIONS = 5;
  */
 export async function explainFacts(client, masterKey, { key, fingerprints }) {
   const digest = Buffer.from(masterKey.digestGeneratedKey(parseLicenseKey(key, masterKey.licenseKeyTagSecret).body)).toString('hex');
-  const values = `'\\x${digest}'::bytea, ARRAY[${pg.escapeLiteral(fingerprints[0])}]`;
+  const values = `'\\x${digest}'::bytea, ARRAY[${pg.escapeLiteral(fingerprints[0])}], now()`;
   await client.query(`SET ROLE ${LOOKUP_ROLE}`);
-  await client.query(`PREPARE facts (bytea, text[]) AS ${FIND_VALIDATION_FACTS.text}`);
+  await client.query(`PREPARE facts (bytea, text[], timestamptz) AS ${FIND_VALIDATION_FACTS.text}`);
   const plans = [];
   for (const mode of PLAN_MODES) {
     await client.query(`SET plan_cache_mode = ${mode}`);

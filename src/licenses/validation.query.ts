@@ -3,6 +3,7 @@ import type { Db } from '../core/database.js';
 import type { EnvironmentName } from '../domain/api-key.js';
 import type { Metadata } from '../domain/metadata.js';
 import { policyRuleNames, type PolicyRules } from '../domain/policy.js';
+import { LEASE_INTERVALS } from '../domain/processes.js';
 import type { LicenseFacts, ValidationLicense } from '../domain/validation.js';
 
 const LICENSE_COLUMNS = [
@@ -11,8 +12,42 @@ const LICENSE_COLUMNS = [
   'maxUsesOverride', 'maxCoresOverride', 'maxMemoryMbOverride', 'maxDiskMbOverride', 'maxProcessesOverride', 'metadata',
 ] as const satisfies (keyof ValidationLicense)[]; // prettier-ignore
 
+const LEASE_IN_FORCE = `process.last_heartbeat_at
+  > COALESCE(test_clock.frozen_at, $3::timestamptz) - ${String(LEASE_INTERVALS)} * make_interval(mins => policy.heartbeat_interval_minutes)`;
+
+/** Machines that the fingerprints may name; which ones they match is the rules' matter. */
+const NAMED_MACHINES = `
+  SELECT machine.id FROM machine WHERE machine.license_id = license.id AND machine.fingerprint = ANY($2) AND machine.deleted_at IS NULL
+   UNION ALL
+  SELECT component.machine_id FROM machine_component AS component
+   WHERE component.license_id = license.id AND component.fingerprint = ANY($2)`;
+
 /**
- * All that a validation depends on, in one statement: $2 the fingerprints that were sent; what leads to the license by $1
+ * Leases in force, counted as the policy's strategy says (domain/processes.ts, `leaseGroupOf`): with all of the license's, or
+ * with those of each machine that is named. Where nothing limits processes no lease is read.
+ */
+const PROCESSES = `
+  CASE WHEN COALESCE(license.max_processes_override, policy.max_processes) IS NULL THEN NULL
+       WHEN policy.leasing_strategy = 'PER_LICENSE' THEN (
+         SELECT json_build_array(json_build_array(NULL, count(*)))
+           FROM machine_process AS process WHERE process.license_id = license.id AND ${LEASE_IN_FORCE})
+       WHEN policy.leasing_strategy = 'PER_MACHINE' THEN (
+         SELECT json_agg(json_build_array(counted.machine_id, counted.running))
+           FROM (SELECT process.machine_id, count(*) AS running FROM machine_process AS process
+                  WHERE process.machine_id IN (${NAMED_MACHINES}) AND ${LEASE_IN_FORCE}
+                  GROUP BY process.machine_id) AS counted)
+       ELSE (
+         SELECT json_agg(json_build_array(named.id, counted.running))
+           FROM (SELECT lower(holder.user_email) AS user_email, count(*) AS running
+                   FROM machine_process AS process JOIN machine AS holder ON holder.id = process.machine_id
+                  WHERE process.license_id = license.id AND ${LEASE_IN_FORCE}
+                  GROUP BY lower(holder.user_email)) AS counted
+           JOIN machine AS named ON lower(named.user_email) IS NOT DISTINCT FROM counted.user_email
+          WHERE named.id IN (${NAMED_MACHINES}))
+       END`;
+
+/**
+ * All that a validation depends on, in one statement: $2 the fingerprints that were sent, $3 real time; what leads to the license by $1
  * says which key did, and joins its clock and environment. Every table is reached through a unique index; the plan is
  * the same for ten licenses and ten million (bench/validate.js).
  */
@@ -21,7 +56,7 @@ const factsOf = (license: string): string => `
            license.cores_total::float8 AS "coresTotal", license.memory_mb_total::float8 AS "memoryMbTotal",
            license.disk_mb_total::float8 AS "diskMbTotal",
            ${policyRuleNames.map((rule) => `policy.${snake(rule)} AS "policy.${rule}"`).join(', ')},
-           (SELECT count(*)::int FROM machine_process WHERE machine_process.license_id = license.id) AS "processCount",
+           ${PROCESSES} AS processes,
            product.code AS "productCode", environment.id AS "environmentId", environment.name AS environment,
            environment.account_id AS "accountId", key.valid_until AS "keyValidUntil", test_clock.frozen_at AS "frozenAt",
            ARRAY(SELECT entitlement.code
@@ -49,16 +84,16 @@ const FACTS_OF_LICENSE = factsOf(`
       LEFT JOIN test_clock ON test_clock.id = license.test_clock_id
       JOIN environment ON environment.id = license.environment_id`);
 
-/** Null when there is no such license, or it is not the tenant's. */
-export async function loadFacts(db: Db, id: string, fingerprints: string[]): Promise<LicenseFacts | null> {
-  const [row] = await db.$queryRawUnsafe<ValidationFactsRow[]>(FACTS_OF_LICENSE, id, fingerprints);
+/** Null when there is no such license, or it is not the tenant's. `now` is real time, for licenses that live by it. */
+export async function loadFacts(db: Db, id: string, fingerprints: string[], now: Date): Promise<LicenseFacts | null> {
+  const [row] = await db.$queryRawUnsafe<ValidationFactsRow[]>(FACTS_OF_LICENSE, id, fingerprints, now);
   return row === undefined ? null : toLicenseFacts(row);
 }
 
-/** The same, held until the end of the work; what waited for others reads what they left. */
-export async function lockFacts(db: Db, id: string, fingerprints: string[]): Promise<LicenseFacts | null> {
+/** The same, held until the end of the work; what waited for others reads what they left, at the time of then. */
+export async function lockFacts(db: Db, id: string, fingerprints: string[], now: () => Date): Promise<LicenseFacts | null> {
   await db.$queryRaw`SELECT 1 FROM license WHERE id = ${id}::uuid FOR NO KEY UPDATE`;
-  return loadFacts(db, id, fingerprints);
+  return loadFacts(db, id, fingerprints, now());
 }
 
 type LicenseColumns = Omit<ValidationLicense, 'metadata'> & { metadata: Metadata };
@@ -74,6 +109,7 @@ export interface ValidationFactsRow extends LicenseColumns {
   frozenAt: Date | null;
   inherited: string[];
   own: [code: string, expiresAt: string | null, quantity: number | null][] | null;
+  processes: [machineId: string | null, running: number][] | null;
   machines: [id: string, fingerprint: string, activatedAt: string, lastHeartbeatAt: string | null][] | null;
 }
 
@@ -89,6 +125,7 @@ export function toLicenseFacts(row: ValidationFactsRow): LicenseFacts {
     testClock: row.frozenAt === null ? null : { frozenAt: row.frozenAt },
     inheritedEntitlements: row.inherited,
     ownEntitlements: (row.own ?? []).map(([code, expiresAt, quantity]) => ({ code, expiresAt: timeOf(expiresAt), quantity })),
+    processes: (row.processes ?? []).map(([machineId, running]) => ({ machineId, running })),
     machines: (row.machines ?? []).map(([id, fingerprint, activatedAt, lastHeartbeatAt]) => ({
       id,
       fingerprint,

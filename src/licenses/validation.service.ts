@@ -87,7 +87,7 @@ export class ValidationService {
   private async load({ key, account }: ValidateKeyBody, fingerprints: string[]): Promise<LicenseFacts | null> {
     const wanted = await this.licenseKeys.findBy(key, account);
     if (wanted === null) return null;
-    const [row] = await this.database.lookup<ValidationFactsRow>(FIND_VALIDATION_FACTS, [wanted.digest, fingerprints]);
+    const [row] = await this.database.lookup<ValidationFactsRow>(FIND_VALIDATION_FACTS, [wanted.digest, fingerprints, this.clock.now()]);
     if (row === undefined || (wanted.accountId ?? row.accountId) !== row.accountId) return null;
     const facts = toLicenseFacts(row);
     return isRotatedOut(facts.keyValidUntil, this.clock.now(facts.testClock)) ? null : facts;
@@ -95,7 +95,7 @@ export class ValidationService {
 
   private async find(tenant: Tenant, id: string, body: ValidateBody): Promise<Facts> {
     const request = toValidationRequest(body);
-    const found = await this.database.within(tenant, (db) => loadFacts(db, id, request.fingerprints));
+    const found = await this.database.within(tenant, (db) => loadFacts(db, id, request.fingerprints, this.clock.now()));
     if (found === null) throw notFound('license');
     return this.asked(found, request);
   }
@@ -121,7 +121,7 @@ export class ValidationService {
     const { id } = seen.license;
     // As who sees the whole environment: what happens to a license of a segment is no less told.
     return this.database.within({ ...seen, segmentId: null }, async (db) => {
-      const found = await lockFacts(db, id, request.fingerprints);
+      const found = await lockFacts(db, id, request.fingerprints, () => this.clock.now());
       if (found === null) return null;
       const facts = this.asked(found, request);
       const verdict = judge(facts);

@@ -183,12 +183,13 @@ function aboutLicense({ id, testClock }: { id: string; testClock: { frozenAt: Da
   return { licenseId: id, occurredAt: testClock?.frozenAt };
 }
 
-function ownedBy(caller: TenantPrincipal): { licenseId?: string } {
+/** A license key reaches the machines of its own license only. */
+export function ownedBy(caller: TenantPrincipal): { licenseId?: string } {
   return caller.kind === 'license' ? { licenseId: caller.licenseId } : {};
 }
 
 /** The machine with its license, held in the order in which everyone holds them: license first. */
-async function lockMachine(db: Db, caller: TenantPrincipal, id: string) {
+export async function lockMachine(db: Db, caller: TenantPrincipal, id: string) {
   const found = await db.machine.findFirst({ where: { id, deletedAt: null, ...ownedBy(caller) }, select: { licenseId: true } });
   if (found === null) throw notFound('machine');
   const license = await lockSeats(db, caller.tenant, found.licenseId);
