@@ -60,27 +60,28 @@ export async function beatProcess(
   return beaten ?? null;
 }
 
-/** How many leases of the group are in force. */
-export async function countProcesses(db: Db, group: LeaseGroup, inForceAfter: Date): Promise<number> {
-  const [counted] = await db.$queryRaw<{ running: number }[]>`
-    SELECT count(*)::int AS running FROM machine_process AS process
-     WHERE ${inGroup(group)} AND process.last_heartbeat_at > ${inForceAfter}::timestamptz`;
-  return counted?.running ?? 0;
+/** Leases of a group that are in force. */
+export interface Running {
+  count: number;
+  /** The newest of them. */
+  newest: Pick<ProcessRow, 'machineId' | 'pid' | 'lastHeartbeatAt'>[];
+}
+
+/** In one statement: whoever waits for the license waits for as little as can be. */
+export async function findRunning(db: Db, group: LeaseGroup, inForceAfter: Date): Promise<Running> {
+  const rows = await db.$queryRaw<(Running['newest'][number] & { count: number })[]>`
+    SELECT process.machine_id AS "machineId", process.pid, process.last_heartbeat_at AS "lastHeartbeatAt",
+           (count(*) OVER ())::int AS count
+      FROM machine_process AS process
+     WHERE ${inGroup(group)} AND process.last_heartbeat_at > ${inForceAfter}::timestamptz
+     ORDER BY process.created_at DESC, process.id DESC LIMIT ${OFFERED_PROCESSES}`;
+  return { count: rows[0]?.count ?? 0, newest: rows.map(({ machineId, pid, lastHeartbeatAt }) => ({ machineId, pid, lastHeartbeatAt })) };
 }
 
 const groupNames: Record<LeaseGroup['of'], string> = { license: '', machine: ' on a machine', user: ' for a user' };
 
-/** 422 with the processes that count together, newest first, so that an app can offer to end one. */
-export async function processLimitExceeded(
-  db: Db,
-  group: LeaseGroup,
-  { limit, running, inForceAfter }: { limit: Limit; running: number; inForceAfter: Date },
-): Promise<LatchkeyError> {
-  const processes = await db.$queryRaw<Pick<ProcessRow, 'machineId' | 'pid' | 'lastHeartbeatAt'>[]>`
-    SELECT process.machine_id AS "machineId", process.pid, process.last_heartbeat_at AS "lastHeartbeatAt"
-      FROM machine_process AS process
-     WHERE ${inGroup(group)} AND process.last_heartbeat_at > ${inForceAfter}::timestamptz
-     ORDER BY process.created_at DESC, process.id DESC LIMIT ${OFFERED_PROCESSES}`;
-  const message = `The license allows ${String(limit.effective)} processes${groupNames[group.of]}, and ${String(running)} are running.`;
-  return new LatchkeyError('PROCESS_LIMIT_EXCEEDED', message, { limit: limit.effective, max: limit.max, used: running, processes });
+/** 422 with the processes that count together, so that an app can offer to end one. */
+export function processLimitExceeded({ of }: LeaseGroup, { effective, max }: Limit, { count, newest }: Running): LatchkeyError {
+  const message = `The license allows ${String(effective)} processes${groupNames[of]}, and ${String(count)} are running.`;
+  return new LatchkeyError('PROCESS_LIMIT_EXCEEDED', message, { limit: effective, max, used: count, processes: newest });
 }

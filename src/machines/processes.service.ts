@@ -11,7 +11,7 @@ import { inForceAfter, leaseGroupOf, mayStart, processLimit } from '../domain/pr
 import { includePolicy, pulseOf } from './machines.dto.js';
 import { lockMachine, ownedBy } from './machines.service.js';
 import { type ProcessesQuery, type ProcessView, type StartProcessBody, toProcessView } from './processes.dto.js';
-import { beatProcess, countProcesses, inGroup, ofProcess, processLimitExceeded, removeLapsed } from './processes.query.js';
+import { beatProcess, findRunning, inGroup, ofProcess, processLimitExceeded, removeLapsed } from './processes.query.js';
 
 /** Leases of the processes that run on machines. They are no management changes: neither log nor events tell of them. */
 @Injectable()
@@ -43,8 +43,10 @@ export class ProcessesService {
       const existing = await beatProcess(db, { machineId, pid }, since, now);
       if (existing !== null) return new Answer(HttpStatus.OK, toProcessView(existing, policy, tenant.environment));
 
-      const running = isLimited ? await countProcesses(db, group, since) : 0;
-      if (!mayStart(running, limit)) throw await processLimitExceeded(db, group, { limit, running, inForceAfter: since });
+      if (isLimited) {
+        const running = await findRunning(db, group, since);
+        if (!mayStart(running.count, limit)) throw processLimitExceeded(group, limit, running);
+      }
       const started = await db.machineProcess.create({
         data: { licenseId: license.id, machineId, pid, metadata, lastHeartbeatAt: now, createdAt: now },
       });
