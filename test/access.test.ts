@@ -502,6 +502,7 @@ describe('access', () => {
     it.each(states)('of a %s license activates and beats nothing (%s), and gives its seats back', async (status, code, enter) => {
       const license = await vendor.licenseUnder({ maxMachines: 3 });
       const [first, second] = [await vendor.activate(license, 'fingerprint-1'), await vendor.activate(license, 'fingerprint-2')];
+      expectStatus(await vendor.app(license).post(`/machines/${first.id}/processes`, { pid: '1' }), 201);
       await enter(license.id);
       const app = vendor.app(license);
       expect((await app.get('/licenses/me')).body.data.status).toBe(status);
@@ -509,7 +510,11 @@ describe('access', () => {
       expect(codeOf(await app.post('/machines', { fingerprint: 'fingerprint-1' }))).toEqual([403, code]);
       expect(codeOf(await app.post(`/machines/${first.id}/heartbeat`))).toEqual([403, code]);
       expect(codeOf(await vendor.api.post('/machines', { licenseId: license.id, fingerprint: 'fingerprint-3' }))).toEqual([403, code]);
+      for (const pid of ['1', '2']) expect(codeOf(await app.post(`/machines/${first.id}/processes`, { pid }))).toEqual([403, code]);
+      expect(codeOf(await app.post(`/machines/${first.id}/processes/1/heartbeat`))).toEqual([403, code]);
       expect((await app.get('/machines')).body.data).toHaveLength(2);
+      expect((await app.get(`/machines/${first.id}/processes`)).body.data).toHaveLength(1);
+      expect((await app.delete(`/machines/${first.id}/processes/1`)).status).toBe(204);
       expect((await app.delete(`/machines/${first.id}`)).status).toBe(204);
       expect((await vendor.api.delete(`/machines/${second.id}`)).status).toBe(204);
       expect((await app.get('/licenses/me')).body.data.machineCount).toBe(0);

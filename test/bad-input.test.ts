@@ -74,6 +74,7 @@ describe('bad input', () => {
   >;
   let ownUserKey: string;
   let code: string;
+  const pid = `pid of ${MARK}`;
   let productCode: string;
   let before: unknown;
 
@@ -91,6 +92,7 @@ describe('bad input', () => {
     const license = await vendor.license({ productId: product.id, policyId: policy.id, key: `KEY-${MARK}` });
     const machine = expectStatus(await vendor.api.post('/machines', { licenseId: license.id, fingerprint: 'fingerprint-1' }), 201).body
       .data;
+    expectStatus(await vendor.api.post(`/machines/${machine.id}/processes`, { pid }), 201);
     const apiKey = expectStatus(await vendor.api.post('/api-keys', { name: 'one' }), 201).body.data;
     const user = expectStatus(await vendor.api.post('/users', { email: `ada-${MARK}@example.com`, name: 'Ada', role: 'support' }), 201);
     const userKey = expectStatus(await vendor.api.post(`/users/${user.body.data.id}/keys`, { name: 'laptop' }), 201);
@@ -183,7 +185,7 @@ describe('bad input', () => {
     return Object.entries(paths).flatMap(([path, methods]) =>
       Object.entries(methods).map(([method, operation]) => {
         const filled = path.replace(/([^/]+)\/\{(\w+)\}/g, (_, collection: string, parameter: string) => {
-          const value = parameter === 'code' ? code : ids[collection];
+          const value = { code, pid: encodeURIComponent(pid) }[parameter] ?? ids[collection];
           if (value === undefined) throw new Error(`${path}: this test does not know the collection ${collection}`);
           return `${collection}/${value}`;
         });

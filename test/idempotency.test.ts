@@ -18,6 +18,7 @@ const FRESH = [
   'POST /api/v1/licenses/{id}/explain',
   'POST /api/v1/licenses/{id}/validate',
   'POST /api/v1/machines/{id}/heartbeat',
+  'POST /api/v1/machines/{id}/processes/{pid}/heartbeat',
 ];
 
 interface Made {
@@ -112,6 +113,10 @@ const requests: Record<string, (vendor: Vendor) => Promise<Made>> = {
     path: '/machines',
     body: { licenseId: (await vendor.licenseUnder({ maxMachines: 2 })).id, fingerprint: unique('fingerprint') },
   }),
+  'POST /api/v1/machines/{id}/processes': async (vendor) => {
+    const machine = await vendor.activate(await vendor.licenseUnder({}), unique('fingerprint'));
+    return { path: `/machines/${machine.id}/processes`, body: { pid: '42' } };
+  },
   'POST /api/v1/test-clocks': ({ testApi }) =>
     Promise.resolve({ path: '/test-clocks', body: { frozenAt: '2026-01-01T00:00:00Z' }, client: testApi }),
   'POST /api/v1/test-clocks/{id}/advance': async (vendor) => ({

@@ -69,6 +69,7 @@ const FRESH = [
   'POST /api/v1/licenses/{id}/explain',
   'POST /api/v1/licenses/{id}/validate',
   'POST /api/v1/machines/{id}/heartbeat',
+  'POST /api/v1/machines/{id}/processes/{pid}/heartbeat',
 ];
 /** Answered with a line for each thing. */
 const LINES = ['GET /api/v1/licenses/export'];
@@ -471,6 +472,11 @@ async function answersOfEach(vendor: Vendor, operations: Operation[]): Promise<M
   for (const path of ['?limit=1', `/${testClock.id}`]) await call(vendor.testApi, 'GET', `/test-clocks${path}`);
   await call(vendor.testApi, 'DELETE', `/test-clocks/${testClock.id}`);
   await call(api, 'POST', `/machines/${machine.id}/heartbeat`);
+  const processes = `/machines/${machine.id}/processes`;
+  for (const pid of ['1', '1', '2']) await call(vendor.app(license), 'POST', processes, { pid, metadata });
+  await call(vendor.app(license), 'POST', `${processes}/1/heartbeat`);
+  for (const query of ['?limit=1', '?limit=100']) await call(vendor.app(license), 'GET', `${processes}${query}`);
+  await call(vendor.app(license), 'DELETE', `${processes}/1`);
 
   const validation = { fingerprint: 'fingerprint-1', product: 'editor', nonce: 'x' };
   for (const [key, fields] of [

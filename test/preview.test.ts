@@ -46,6 +46,9 @@ interface MachineState {
   cores: number;
   memoryMb: number;
   diskMb: number;
+  userEmail?: string | null;
+  /** When each of its processes beat last. */
+  beatHours?: number[];
 }
 
 /** All of a license that verdicts depend on; hours are counted from its clock's time. */
@@ -59,7 +62,6 @@ interface LicenseState {
   revoked: boolean;
   suspended: boolean;
   usesCount: number;
-  processCount: number;
   maxMachinesOverride: number | null;
   maxCoresOverride: number | null;
   maxUsesOverride: number | null;
@@ -77,7 +79,6 @@ const ordinary: LicenseState = {
   revoked: false,
   suspended: false,
   usesCount: 0,
-  processCount: 0,
   maxMachinesOverride: null,
   maxCoresOverride: null,
   maxUsesOverride: null,
@@ -119,13 +120,19 @@ async function put(subject: { id: string; key: string }, state: LicenseState, cl
   for (const one of state.machines) {
     const fingerprint = `fingerprint-${randomUUID()}`;
     await database.query(
-      `INSERT INTO machine (id, environment_id, license_id, fingerprint, created_at, cores, memory_mb, disk_mb, updated_at)
-       SELECT gen_random_uuid(), environment_id, id, $2, $3, $4, $5, $6, now() FROM license WHERE id = $1`,
-      [subject.id, fingerprint, at(one.activatedHour), one.cores, one.memoryMb, one.diskMb],
+      `INSERT INTO machine (id, environment_id, license_id, fingerprint, created_at, cores, memory_mb, disk_mb, user_email, updated_at)
+       SELECT gen_random_uuid(), environment_id, id, $2, $3, $4, $5, $6, $7, now() FROM license WHERE id = $1`,
+      [subject.id, fingerprint, at(one.activatedHour), one.cores, one.memoryMb, one.diskMb, one.userEmail],
     );
     await database.query(
       'UPDATE machine_pulse SET last_heartbeat_at = $3 WHERE machine_id = (SELECT id FROM machine WHERE license_id = $1 AND fingerprint = $2)',
       [subject.id, fingerprint, at(one.lastBeatHour)],
+    );
+    await database.query(
+      `INSERT INTO machine_process (id, environment_id, license_id, machine_id, pid, last_heartbeat_at)
+       SELECT gen_random_uuid(), environment_id, license_id, id, n, beat
+         FROM machine CROSS JOIN unnest($3::timestamptz[]) WITH ORDINALITY AS process (beat, n) WHERE license_id = $1 AND fingerprint = $2`,
+      [subject.id, fingerprint, (one.beatHours ?? []).map(at)],
     );
     fingerprints.push(fingerprint);
   }
@@ -134,12 +141,6 @@ async function put(subject: { id: string; key: string }, state: LicenseState, cl
     `INSERT INTO machine (id, environment_id, license_id, fingerprint, updated_at, deleted_at)
      SELECT gen_random_uuid(), environment_id, id, 'fingerprint-gone', now(), now() FROM license WHERE id = $1`,
     [subject.id],
-  );
-  await database.query(
-    `INSERT INTO machine_process (id, environment_id, license_id, machine_id, pid, last_heartbeat_at)
-     SELECT gen_random_uuid(), environment_id, license_id, id, n, now()
-       FROM machine CROSS JOIN generate_series(1, $2) AS n WHERE license_id = $1 AND fingerprint = 'fingerprint-gone'`,
-    [subject.id, state.processCount],
   );
   return { ...subject, fingerprints };
 }
@@ -207,6 +208,8 @@ const anyMachine: fc.Arbitrary<MachineState> = fc.record({
   cores: fc.nat({ max: 3 }),
   memoryMb: fc.nat({ max: 3 }),
   diskMb: fc.nat({ max: 3 }),
+  userEmail: fc.constantFrom(null, 'ada@example.com', 'Ada@Example.com', 'grace@example.com'),
+  beatHours: fc.array(past, { maxLength: 3 }),
 });
 const anyLicense: fc.Arbitrary<LicenseState> = fc.record({
   onTestClock: fc.boolean(),
@@ -218,7 +221,6 @@ const anyLicense: fc.Arbitrary<LicenseState> = fc.record({
   revoked: rarely,
   suspended: rarely,
   usesCount: fc.nat({ max: 3 }),
-  processCount: fc.nat({ max: 4 }),
   maxMachinesOverride: fc.option(few, { nil: null, freq: 2 }),
   maxCoresOverride: fc.option(few, { nil: null, freq: 2 }),
   maxUsesOverride: fc.option(few, { nil: null, freq: 2 }),
@@ -306,6 +308,15 @@ describe('a preview', () => {
   const expired = { ...ordinary, expiresHour: -DAY_HOURS };
   const onThree = { ...ordinary, machines: [machine, machine, machine] };
   const free = { requireFingerprint: false };
+  // Of four processes one has ended under a daily interval, and most under an hourly one.
+  const daily = { maxMachines: 3, heartbeatIntervalMinutes: DAY_HOURS * 60 };
+  const running = {
+    ...ordinary,
+    machines: [
+      { ...machine, userEmail: 'ada@example.com', beatHours: [-4, -2 * DAY_HOURS - 2] },
+      { ...machine, userEmail: 'Ada@example.com', beatHours: [-1, -40] },
+    ],
+  };
   it.each<{ rules: PolicyRequest; state: LicenseState; change: object; codes: [from: string, to: string] | null }>([
     { rules: free, state: expired, change: { expirationStrategy: 'REVOKE' }, codes: ['EXPIRED', 'REVOKED'] },
     { rules: free, state: expired, change: { gracePeriodDays: 2 }, codes: ['EXPIRED', 'IN_GRACE_PERIOD'] },
@@ -340,8 +351,28 @@ describe('a preview', () => {
     { rules: { maxMachines: 3 }, state: onThree, change: { maxCores: 5 }, codes: ['VALID', 'CORE_LIMIT_EXCEEDED'] },
     { rules: { maxMachines: 3 }, state: onThree, change: { maxMemoryMb: 299 }, codes: ['VALID', 'MEMORY_LIMIT_EXCEEDED'] },
     { rules: { maxMachines: 3 }, state: onThree, change: { maxDiskMb: 29 }, codes: ['VALID', 'DISK_LIMIT_EXCEEDED'] },
-    { rules: free, state: { ...ordinary, processCount: 3 }, change: { maxProcesses: 2 }, codes: ['VALID', 'PROCESS_LIMIT_EXCEEDED'] },
-    { rules: free, state: { ...ordinary, processCount: 3 }, change: { maxProcesses: 2, leasingStrategy: 'PER_MACHINE' }, codes: null },
+    { rules: daily, state: running, change: { maxProcesses: 2 }, codes: ['VALID', 'PROCESS_LIMIT_EXCEEDED'] },
+    { rules: daily, state: running, change: { maxProcesses: 3 }, codes: null },
+    { rules: daily, state: running, change: { maxProcesses: 2, overageStrategy: 'ALLOW_2X' }, codes: ['VALID', 'PROCESS_LIMIT_EXCEEDED'] },
+    { rules: daily, state: running, change: { maxProcesses: 2, leasingStrategy: 'PER_MACHINE' }, codes: null },
+    {
+      rules: daily,
+      state: running,
+      change: { maxProcesses: 1, leasingStrategy: 'PER_MACHINE' },
+      codes: ['VALID', 'PROCESS_LIMIT_EXCEEDED'],
+    },
+    {
+      rules: daily,
+      state: running,
+      change: { maxProcesses: 2, leasingStrategy: 'PER_USER' },
+      codes: ['VALID', 'PROCESS_LIMIT_EXCEEDED'],
+    },
+    {
+      rules: { ...daily, maxProcesses: 2 },
+      state: running,
+      change: { heartbeatIntervalMinutes: 60 },
+      codes: ['PROCESS_LIMIT_EXCEEDED', 'VALID'],
+    },
     {
       rules: free,
       state: { ...ordinary, usesCount: 3 },

@@ -25,7 +25,7 @@ interface Operation {
 
 /** One of every resource, by what a path, body or filter calls it. */
 type World = Record<
-  'products' | 'policies' | 'entitlements' | 'licenses' | 'machines' | 'code' | 'productCode' | 'key' | 'fingerprint' | 'userEmail',
+  'products' | 'policies' | 'entitlements' | 'licenses' | 'machines' | 'code' | 'pid' | 'productCode' | 'key' | 'fingerprint' | 'userEmail',
   string
 >;
 
@@ -46,9 +46,10 @@ const bodies: Record<string, (world: World) => object> = {
   'POST /licenses/{id}/usage': () => ({ increment: 1 }),
   'POST /licenses/{id}/rotate-key': () => ({ overlapSeconds: 60 }),
   'PATCH /machines/{id}': () => ({ name: 'touched' }),
+  'POST /machines/{id}/processes': () => ({ pid: unique('pid') }),
 };
 const bodiless =
-  /^(GET|DELETE) |^POST \/licenses\/\{id\}\/(suspend|reinstate|ban|unban|revoke|renew|check-in|usage\/reset|reset-machines)$|^POST \/machines\/\{id\}\/heartbeat$/;
+  /^(GET|DELETE) |^POST \/licenses\/\{id\}\/(suspend|reinstate|ban|unban|revoke|renew|check-in|usage\/reset|reset-machines)$|^POST \/machines\/\{id\}\/(processes\/\{pid\}\/)?heartbeat$/;
 
 /** What a filter names, by the list and its name; null = nothing that belongs to anyone. */
 const filters: Record<string, keyof World | null> = {
@@ -126,6 +127,7 @@ async function makeWorld(api: Client): Promise<World> {
   expectStatus(await api.post(`/policies/${policy.id}/entitlements`, { codes: [code] }), 200);
   const license = await vendor.license({ productId: product.id, policyId: policy.id, userEmail, entitlements: [code] }, api);
   const machine = expectStatus(await api.post('/machines', { licenseId: license.id, fingerprint }), 201).body.data;
+  expectStatus(await api.post(`/machines/${machine.id}/processes`, { pid: '42' }), 201);
   return {
     products: product.id,
     policies: policy.id,
@@ -133,6 +135,7 @@ async function makeWorld(api: Client): Promise<World> {
     licenses: license.id,
     machines: machine.id,
     code,
+    pid: '42',
     productCode,
     key: license.key,
     fingerprint,
@@ -158,7 +161,7 @@ function bodyFor(operation: Operation, world: World): object | undefined {
 /** With one request id for all, answers to the same question are the same to the byte. */
 async function ask(client: Client, operation: Operation, world: World, named: World = world): Promise<Reply> {
   const collection = operation.path.split('/')[1] as (typeof collections)[number];
-  const path = operation.path.replace('{id}', world[collection]).replace('{code}', named.code);
+  const path = operation.path.replace('{id}', world[collection]).replace('{code}', named.code).replace('{pid}', named.pid);
   return client.call(operation.method, path, { headers: { 'x-request-id': 'segments' }, body: bodyFor(operation, named) });
 }
 
@@ -197,7 +200,17 @@ describe('a segment key', () => {
   it("finds others' ids as unknown as unknown ones, on every route, and changes nothing there", async () => {
     const worlds = { mine: await makeWorld(own), theirs: await makeWorld(other), everyones: await makeWorld(full) };
     const nobodys = { ...worlds.mine, ...Object.fromEntries(collections.map((collection) => [collection, uuidv7()])) };
-    const tables = ['product', 'policy', 'entitlement', 'policy_entitlement', 'license', 'license_entitlement', 'machine', 'audit_entry'];
+    const tables = [
+      'product',
+      'policy',
+      'entitlement',
+      'policy_entitlement',
+      'license',
+      'license_entitlement',
+      'machine',
+      'machine_process',
+      'audit_entry',
+    ];
     const before = await rowsOf(...tables);
     for (const operation of withIdInPath()) {
       const unknown = await ask(own, operation, nobodys, worlds.mine);

@@ -41,6 +41,9 @@ interface World {
   entitlement: string;
   license: string;
   machine: string;
+  /** A lease of the machine, and what the machine calls its process. */
+  process: string;
+  pid: string;
   testClock: string;
   user: string;
   userKey: string;
@@ -71,7 +74,7 @@ const resourceOfCollection: Record<string, keyof World> = {
 };
 
 /** What lists of other names than a collection's have. */
-const resourceOfList: Record<string, keyof World> = { history: 'event' };
+const resourceOfList: Record<string, keyof World> = { history: 'event', processes: 'process' };
 
 /** What belongs to an account, and so to both of its environments; no other account has any part in it. */
 const sharedByEnvironments: (keyof World)[] = ['user', 'userKey', 'memberEmail'];
@@ -128,6 +131,7 @@ const validBodies: Record<string, (world: World) => object> = {
   'POST /api/v1/licenses/{id}/rotate-key': () => ({ overlapSeconds: 60 }),
   'POST /api/v1/machines': ({ license }) => ({ licenseId: license, fingerprint: unique('fingerprint') }),
   'PATCH /api/v1/machines/{id}': () => ({ name: 'touched' }),
+  'POST /api/v1/machines/{id}/processes': () => ({ pid: unique('pid') }),
   'POST /api/v1/test-clocks': () => ({ frozenAt: '2026-01-01T00:00:00Z' }),
   'POST /api/v1/test-clocks/{id}/advance': () => ({ to: `${String(Math.min(8999, 2050 + (advances += 1)))}-01-01T00:00:00Z` }),
   'POST /api/v1/users': () => ({ email: `${unique('user')}@example.com`, name: 'Ada', role: 'support' }),
@@ -215,11 +219,8 @@ describe('tenancy', () => {
     const { id } = await create('/licenses', { productId: product.id, policyId: policy.id, entitlements: [code], userEmail });
     const license = expectStatus(await api.post(`/licenses/${id}/rotate-key`, { overlapSeconds: 3600 }), 200).body.data;
     const machine = await create('/machines', { licenseId: license.id, fingerprint, components: [{ kind: 'board', fingerprint }] });
-    await database.query(
-      `INSERT INTO machine_process (id, environment_id, license_id, machine_id, pid, last_heartbeat_at)
-       SELECT gen_random_uuid(), environment_id, license_id, id, '42', now() FROM machine WHERE id = $1`,
-      [machine.id],
-    );
+    const pid = unique('pid');
+    const process = await create(`/machines/${machine.id}/processes`, { pid });
     const apiKey = await create('/api-keys', { name: 'one of them' });
     const memberEmail = `${unique('member')}@example.com`;
     const user = await create('/users', { email: memberEmail, name: 'Ada', role: 'owner' });
@@ -245,6 +246,8 @@ describe('tenancy', () => {
       entitlement: entitlement.id,
       license: license.id,
       machine: machine.id,
+      process: process.id,
+      pid,
       testClock,
       user: user.id,
       userKey: userKey.id,
@@ -366,6 +369,7 @@ describe('tenancy', () => {
         const path = operation.path
           .replace(/\{id\}/, text)
           .replace(/\{code\}/, own.code)
+          .replace(/\{pid\}/, own.pid)
           .replace(/\{keyId\}/, own.userKey);
         const reply = await ask(a.api, operation, path, bodyFor(operation, own));
         if (reply.status !== 404 || reply.body?.code !== 'NOT_FOUND') problems.push(`${operation.method} ${path}: ${reply.text}`);
@@ -769,6 +773,7 @@ describe('tenancy', () => {
     return path.replace(/([^/]+)\/\{(\w+)\}/g, (_, collection: string, name: string) => {
       if (collection === 'entitlements' && name === 'code') return `${collection}/${world.code}`;
       if (collection === 'keys' && name === 'keyId') return `${collection}/${world.userKey}`;
+      if (collection === 'processes' && name === 'pid') return `${collection}/${encodeURIComponent(world.pid)}`;
       if (name !== 'id') throw new Error(`${path}: what {${name}} names is not known here`);
       return `${collection}/${world[resourceOf(collection)]}`;
     });

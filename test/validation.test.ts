@@ -245,7 +245,7 @@ describe('any license', () => {
       overageStrategy: fc.constantFrom('NO_OVERAGE', 'ALLOW_1_5X', 'ALWAYS_ALLOW'),
       maxUses: fc.integer({ min: 0, max: 6 }),
       maxProcesses: few,
-      leasingStrategy: fc.constantFrom('PER_LICENSE', 'PER_MACHINE'),
+      leasingStrategy: fc.constantFrom('PER_LICENSE', 'PER_MACHINE', 'PER_USER'),
       requireHeartbeat: fc.boolean(),
       heartbeatBasis: fc.constantFrom('FROM_ACTIVATION', 'FROM_FIRST_BEAT'),
       requireCheckIn: fc.boolean(),
@@ -286,7 +286,13 @@ describe('any license', () => {
     },
     { requiredKeys: [] },
   );
-  const machineOf = fc.record({ cores: some(few), lastHeartbeatAt: fc.constantFrom(null, daysFromNow(-1), daysFromNow(0)) });
+  const machineOf = fc.record({
+    cores: some(few),
+    userEmail: fc.constantFrom(null, 'ada@example.com'),
+    lastHeartbeatAt: fc.constantFrom(null, daysFromNow(-1), daysFromNow(0)),
+    /** When each of its processes beat last: two intervals of an hour are a twelfth of a day. */
+    beats: fc.array(fc.constantFrom(daysFromNow(0), daysFromNow(-1 / 24), daysFromNow(-1 / 12)), { maxLength: 4 }),
+  });
   const generated = fc.record({
     rules: rulesOf,
     state: fc.tuple(stateOf, move).map(([state, moved]) => ({ ...state, ...moved })),
@@ -309,8 +315,14 @@ describe('any license', () => {
     const { id: policyId } = await vendor.policy({ ...fields, productId }, api);
     const entitlements = hasEntitlement ? ['pro'] : [];
     const license = await vendor.license({ productId, policyId, userEmail: 'ada@example.com', testClockId, entitlements }, api);
-    for (const [index, { cores, lastHeartbeatAt }] of machines.entries()) {
-      const { id } = await vendor.activate(license, fingerprints[index]!, { cores });
+    for (const [index, { cores, userEmail, lastHeartbeatAt, beats }] of machines.entries()) {
+      const { id } = await vendor.activate(license, fingerprints[index]!, { cores, userEmail });
+      await database.query(
+        `INSERT INTO machine_process (id, environment_id, license_id, machine_id, pid, last_heartbeat_at)
+         SELECT gen_random_uuid(), environment_id, license_id, id, n, beat
+           FROM machine CROSS JOIN unnest($2::timestamptz[]) WITH ORDINALITY AS process (beat, n) WHERE machine.id = $1`,
+        [id, beats],
+      );
       await database.query('UPDATE machine_pulse SET last_heartbeat_at = $2 WHERE machine_id = $1', [id, lastHeartbeatAt]);
     }
     const columns = Object.entries({ ...state, ...('expires_at' in state ? { clock_pending: false } : {}) });

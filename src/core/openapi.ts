@@ -39,7 +39,8 @@ export const AnswersCreatedList = (view: View): MethodDecorator =>
   );
 
 /** Beside 201: 200 with what was there already. */
-export const AnswersExisting = (view: View): MethodDecorator => described(200, view, 'It was there already; nothing changed.');
+export const AnswersExisting = (view: View, description = 'It was there already; nothing changed.'): MethodDecorator =>
+  described(200, view, description);
 
 /** 200 with a page of things. */
 export const AnswersPage = (view: View): MethodDecorator =>

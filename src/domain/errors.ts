@@ -84,6 +84,11 @@ export const errorCodes = {
   },
   MEMORY_LIMIT_EXCEEDED: { status: 422, title: "The license's memory is used up", help: '`details` has the limit and what is in use.' },
   DISK_LIMIT_EXCEEDED: { status: 422, title: "The license's disk space is used up", help: '`details` has the limit and what is in use.' },
+  PROCESS_LIMIT_EXCEEDED: {
+    status: 422,
+    title: 'No process lease is left',
+    help: '`details.processes` lists those that count together; end one, or wait until one ends by itself.',
+  },
   USES_EXCEEDED: {
     status: 422,
     title: 'No uses are left',

@@ -4,8 +4,10 @@ import { expiryState } from './expiry.js';
 import { machineStatus, type MachineStatus, nextHeartbeatAt } from './heartbeat.js';
 import { isRevoked } from './license-state.js';
 import { matchesNeeded, matchesOf } from './matching.js';
+import type { LeasingStrategy } from './policy.js';
+import { processLimit } from './processes.js';
 import { limitOf, machineLimits, usageOf, type Limit, type MachineLimit } from './seats.js';
-import type { Facts, Outcome, ValidationCode } from './validation.js';
+import type { Facts, Outcome, ProcessCount, ValidationCode } from './validation.js';
 import { MAX_USES } from './usage.js';
 import { coversVersion } from './versions.js';
 
@@ -22,7 +24,7 @@ export interface Rule {
 const pass: Outcome = { kind: 'pass' };
 const skip = (why: string): Outcome => ({ kind: 'skip', why });
 const fail = (code: ValidationCode, message?: string): Outcome => ({ kind: 'fail', code, message });
-const warn = (code: ValidationCode): Outcome => ({ kind: 'warn', code });
+const warn = (code: ValidationCode, message?: string): Outcome => ({ kind: 'warn', code, message });
 
 const machineLimitNames: Record<MachineLimit['code'], string> = {
   MACHINE_LIMIT_EXCEEDED: 'seats',
@@ -152,10 +154,11 @@ export const rules: readonly Rule[] = [
     name: 'processes',
     judge: processVerdict,
     passes: 'The processes that run are within the limit.',
-    compared: (facts) => ({
-      leasingStrategy: facts.policy.leasingStrategy,
-      ...limitFacts(facts, facts.license.processCount, processLimit(facts)),
-    }),
+    compared: (facts) => {
+      const { machineId = null, running = null } = countedProcesses(facts) ?? {};
+      const { leasingStrategy } = facts.policy;
+      return { leasingStrategy, machineId, ...limitFacts(facts, running, processLimit(facts.license, facts.policy)) };
+    },
   },
   {
     name: 'entitlements',
@@ -300,33 +303,46 @@ function deadOf({ policy, deadTotals }: Facts, limit: MachineLimit): number {
   return policy.floating && policy.requireHeartbeat ? deadTotals[limit.total] : 0;
 }
 
-function limitVerdict(used: number, allowed: Limit, code: ValidationCode): Outcome {
+function limitVerdict(used: number, allowed: Limit, code: ValidationCode, message?: string): Outcome {
   if (allowed.max === null) return skip('There is no limit.');
   switch (usageOf(used, allowed)) {
     case 'within':
       return pass;
     case 'overage':
-      return warn(code);
+      return warn(code, message);
     case 'exceeded':
-      return fail(code);
+      return fail(code, message);
   }
 }
 
 /** `limit` is how far `max` may be passed; null = without end. */
-function limitFacts({ policy }: Facts, used: number, { max, effective }: Limit): Record<string, unknown> {
+function limitFacts({ policy }: Facts, used: number | null, { max, effective }: Limit): Record<string, unknown> {
   return { used, max, limit: effective, overageStrategy: policy.overageStrategy };
 }
 
-function processLimit({ license, policy }: Facts): Limit {
-  return limitOf(license.maxProcessesOverride, policy.maxProcesses, policy.overageStrategy);
+/** The group that the request is judged by: of those of the matched machines the largest; null = none was matched. */
+function countedProcesses({ policy, machines, processes }: Facts): ProcessCount | null {
+  const countOf = (machineId: string | null): ProcessCount =>
+    processes.find((count) => count.machineId === machineId) ?? { machineId, running: 0 };
+  if (policy.leasingStrategy === 'PER_LICENSE') return countOf(null);
+  const [first, ...others] = machines.map(({ id }) => countOf(id));
+  return others.reduce((most, count) => (count.running > (most?.running ?? 0) ? count : most), first) ?? null;
 }
 
-/** Counted per machine or per user, a limit is each one's own, and held when a process starts. */
+const whereProcessesRun: Record<LeasingStrategy, string> = {
+  PER_LICENSE: 'under the license',
+  PER_MACHINE: 'on the machine',
+  PER_USER: "for the machine's user",
+};
+
 function processVerdict(facts: Facts): Outcome {
-  const { leasingStrategy } = facts.policy;
-  if (leasingStrategy === 'PER_MACHINE') return skip('Processes are limited per machine, not per license.');
-  if (leasingStrategy === 'PER_USER') return skip('Processes are limited per user, not per license.');
-  return limitVerdict(facts.license.processCount, processLimit(facts), 'PROCESS_LIMIT_EXCEEDED');
+  const { license, policy } = facts;
+  const allowed = processLimit(license, policy);
+  const counted = countedProcesses(facts);
+  if (allowed.max !== null && counted === null) return skip('Processes are limited per machine or user, and no machine was named.');
+  const running = counted?.running ?? 0;
+  const message = `${String(running)} processes run ${whereProcessesRun[policy.leasingStrategy]}, of ${String(allowed.max)} that the license allows.`;
+  return limitVerdict(running, allowed, 'PROCESS_LIMIT_EXCEEDED', message);
 }
 
 function heldCodes({ inheritedEntitlements, ownEntitlements, now }: Facts): string[] {

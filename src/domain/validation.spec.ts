@@ -11,6 +11,7 @@ import {
   overageStrategies,
   policyFromTemplate,
   requirableScopes,
+  type LeasingStrategy,
   type OverageStrategy,
   type PolicyRules,
 } from './policy.js';
@@ -84,7 +85,6 @@ const sound: Facts = {
     allowedVersions: '>=1.0.0',
     usesCount: 4,
     machineCount: 2,
-    processCount: 3,
     coresTotal: 8,
     memoryMbTotal: 16_000,
     diskMbTotal: 500_000,
@@ -101,6 +101,7 @@ const sound: Facts = {
   ownEntitlements: [],
   machines: [machine('first'), machine('second')],
   deadTotals: totalsOfNone,
+  processes: [null, 'id of first', 'id of second'].map((machineId) => ({ machineId, running: 3 })),
   request: {
     fingerprints: ['first', 'second'],
     entitlements: ['pro'],
@@ -286,7 +287,8 @@ const decisionTable: Row[] = [
   {
     rule: 'processes',
     reads: [
-      'license.processCount',
+      'processes',
+      'machines',
       'license.maxProcessesOverride',
       'policy.maxProcesses',
       'policy.overageStrategy',
@@ -296,8 +298,8 @@ const decisionTable: Row[] = [
     fails: { license: { maxProcessesOverride: 2 } },
     skips: [
       { policy: { maxProcesses: null } },
-      { policy: { leasingStrategy: 'PER_MACHINE' }, license: { processCount: 9 } },
-      { policy: { leasingStrategy: 'PER_USER' }, license: { processCount: 9 } },
+      { policy: { leasingStrategy: 'PER_MACHINE', requireFingerprint: false }, machines: [], request: { fingerprints: [] } },
+      { policy: { leasingStrategy: 'PER_USER', requireFingerprint: false }, machines: [], request: { fingerprints: [] } },
     ],
   },
   {
@@ -647,6 +649,7 @@ describe('limits', () => {
       const unlimited: Change = { policy: { maxMachines: null, maxCores: null, maxMemoryMb: null, maxDiskMb: null, maxProcesses: null } };
       const facts = factsWith(unlimited, {
         license: { [names.total]: used, [names.override]: override ?? null },
+        processes: [{ machineId: null, running: used }],
         policy: { [names.max]: max, overageStrategy: overage },
       });
       expect(judge(facts)).toMatchObject({ valid: kind !== 'fail', code: kind === 'pass' ? 'VALID' : names.code });
@@ -698,6 +701,31 @@ describe('limits', () => {
   });
 });
 
+describe('processes', () => {
+  const counts = (...running: number[]): Change => ({
+    processes: running.map((count, index) => ({ machineId: [null, 'id of first', 'id of second'][index] ?? null, running: count })),
+  });
+  const [first, second] = [machine('first'), machine('second')];
+
+  it.each<{ leasingStrategy: LeasingStrategy; machines: ValidationMachine[]; change: Change; used: number | null; outcome: string }>([
+    { leasingStrategy: 'PER_LICENSE', machines: [], change: counts(4, 1, 1), used: 4, outcome: 'fail PROCESS_LIMIT_EXCEEDED' },
+    { leasingStrategy: 'PER_LICENSE', machines: [first], change: counts(3, 9, 9), used: 3, outcome: 'pass' },
+    { leasingStrategy: 'PER_LICENSE', machines: [first], change: { processes: [] }, used: 0, outcome: 'pass' },
+    { leasingStrategy: 'PER_MACHINE', machines: [first, second], change: counts(9, 1, 4), used: 4, outcome: 'fail PROCESS_LIMIT_EXCEEDED' },
+    { leasingStrategy: 'PER_MACHINE', machines: [first, second], change: counts(9, 4, 1), used: 4, outcome: 'fail PROCESS_LIMIT_EXCEEDED' },
+    // What other machines run is no matter of this request's.
+    { leasingStrategy: 'PER_MACHINE', machines: [first], change: counts(9, 3, 4), used: 3, outcome: 'pass' },
+    { leasingStrategy: 'PER_USER', machines: [second], change: counts(9, 9, 3), used: 3, outcome: 'pass' },
+    { leasingStrategy: 'PER_USER', machines: [second], change: { processes: [] }, used: 0, outcome: 'pass' },
+    { leasingStrategy: 'PER_USER', machines: [], change: counts(9, 9, 9), used: null, outcome: 'skip' },
+  ])('$leasingStrategy of $machines.length machines, of $change: $outcome', ({ leasingStrategy, machines, change, used, outcome }) => {
+    const judged: Change = { ...change, machines, policy: { leasingStrategy } };
+    expect(outcomeOf('processes', judged)).toBe(outcome);
+    const rule = explain(factsWith(judged)).rules.find((one) => one.rule === 'processes');
+    expect(rule?.facts.used).toBe(used);
+  });
+});
+
 describe('entitlements', () => {
   const own = (code: string, expiresAt: Date | null) => ({ code, expiresAt, quantity: null });
 
@@ -745,9 +773,10 @@ describe('an explanation', () => {
       detail: expect.stringContaining('sync'),
       facts: { held: ['pro'], missing: ['sync'] },
     });
-    expect(explained('processes', { policy: { leasingStrategy: 'PER_USER' } })).toMatchObject({
-      outcome: 'skip',
-      detail: expect.stringContaining('per user'),
+    expect(explained('processes', { policy: { leasingStrategy: 'PER_USER', maxProcesses: 2 } })).toMatchObject({
+      outcome: 'fail',
+      detail: "3 processes run for the machine's user, of 2 that the license allows.",
+      facts: { leasingStrategy: 'PER_USER', machineId: 'id of first', used: 3, max: 2, limit: 2 },
     });
   });
 
@@ -881,6 +910,10 @@ const anyFacts: fc.Arbitrary<Facts> = fc
         ),
       ),
     deadTotals: fc.record({ machineCount: few, coresTotal: few, memoryMbTotal: few, diskMbTotal: few }),
+    processes: fc.uniqueArray(
+      fc.record({ machineId: fc.constantFrom(null, ...fingerprints.map((fingerprint) => `id of ${fingerprint}`)), running: few }),
+      { selector: ({ machineId }) => machineId },
+    ),
     license: fc.record({
       productId: fc.constantFrom('product', 'another'),
       policyId: fc.constantFrom('policy', 'another'),
@@ -896,7 +929,6 @@ const anyFacts: fc.Arbitrary<Facts> = fc
       allowedVersions: maybe(fc.constantFrom('>=1.0.0', '^1.0.0')),
       usesCount: few,
       machineCount: few,
-      processCount: few,
       coresTotal: few,
       memoryMbTotal: few,
       diskMbTotal: few,

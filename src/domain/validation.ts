@@ -60,6 +60,13 @@ export interface ValidationRequest {
 
 export interface ValidationMachine extends MatchedMachine, Pulse {}
 
+/** How many process leases in force count together; of a group with none there may be no count. */
+export interface ProcessCount {
+  /** One of the machines that they count together with; null = with all of the license's. */
+  machineId: string | null;
+  running: number;
+}
+
 export interface ValidationLicense extends LicenseStateFacts, MachineLimitOverrides, MachineTotals {
   id: string;
   name: string | null;
@@ -75,8 +82,6 @@ export interface ValidationLicense extends LicenseStateFacts, MachineLimitOverri
   allowedVersions: string | null;
   usesCount: number;
   maxUsesOverride: number | null;
-  /** Process leases in force, as far as the policy counts them together. */
-  processCount: number;
   maxProcessesOverride: number | null;
   clockPending: boolean;
   metadata: Metadata;
@@ -104,6 +109,8 @@ export interface LicenseFacts {
    * limit is passed. Else nothing.
    */
   deadTotals: MachineTotals;
+  /** As the policy counts process leases; none are counted where nothing limits them. */
+  processes: ProcessCount[];
 }
 
 export interface Facts extends LicenseFacts {

@@ -3,6 +3,7 @@ import type { Db } from '../core/database.js';
 import type { EnvironmentName } from '../domain/api-key.js';
 import type { Metadata } from '../domain/metadata.js';
 import { policyRuleNames, type PolicyRules } from '../domain/policy.js';
+import { LEASE_INTERVALS } from '../domain/processes.js';
 import { type MachineTotals, totalsOfNone } from '../domain/seats.js';
 import type { LicenseFacts, ValidationLicense } from '../domain/validation.js';
 
@@ -57,6 +58,33 @@ const DEAD_TOTALS = `
                        + make_interval(mins => policy.heartbeat_interval_minutes))
   END`;
 
+const LEASE_IN_FORCE = `process.last_heartbeat_at
+  > COALESCE(test_clock.frozen_at, $3::timestamptz) - ${String(LEASE_INTERVALS)} * make_interval(mins => policy.heartbeat_interval_minutes)`;
+
+/**
+ * Leases in force, counted as the policy's strategy says (domain/processes.ts, `leaseGroupOf`): with all of the license's, or
+ * with those of each machine that is named. Where nothing limits processes no lease is read.
+ */
+const PROCESSES = `
+  CASE WHEN COALESCE(license.max_processes_override, policy.max_processes) IS NULL THEN NULL
+       WHEN policy.leasing_strategy = 'PER_LICENSE' THEN (
+         SELECT json_build_array(json_build_array(NULL, count(*)))
+           FROM machine_process AS process WHERE process.license_id = license.id AND ${LEASE_IN_FORCE})
+       WHEN policy.leasing_strategy = 'PER_MACHINE' THEN (
+         SELECT json_agg(json_build_array(counted.machine_id, counted.running))
+           FROM (SELECT process.machine_id, count(*) AS running FROM machine_process AS process
+                  WHERE process.machine_id = ANY(ARRAY(${MATCHED_MACHINES})) AND ${LEASE_IN_FORCE}
+                  GROUP BY process.machine_id) AS counted)
+       ELSE (
+         SELECT json_agg(json_build_array(named.id, counted.running))
+           FROM (SELECT lower(holder.user_email) AS user_email, count(*) AS running
+                   FROM machine_process AS process JOIN machine AS holder ON holder.id = process.machine_id
+                  WHERE process.license_id = license.id AND ${LEASE_IN_FORCE}
+                  GROUP BY lower(holder.user_email)) AS counted
+           JOIN machine AS named ON lower(named.user_email) IS NOT DISTINCT FROM counted.user_email
+          WHERE named.id = ANY(ARRAY(${MATCHED_MACHINES})))
+       END`;
+
 /**
  * All that a validation depends on, in one statement: $2 the fingerprints that were sent, $3 the time; what leads to the
  * license by $1 says which key did, and joins its clock and environment. Every table is reached through an index; the plan
@@ -67,7 +95,7 @@ const factsOf = (license: string): string => `
            license.cores_total::float8 AS "coresTotal", license.memory_mb_total::float8 AS "memoryMbTotal",
            license.disk_mb_total::float8 AS "diskMbTotal",
            ${policyRuleNames.map((rule) => `policy.${snake(rule)} AS "policy.${rule}"`).join(', ')},
-           (SELECT count(*)::int FROM machine_process WHERE machine_process.license_id = license.id) AS "processCount",
+           ${PROCESSES} AS processes,
            product.code AS "productCode", environment.id AS "environmentId", environment.name AS environment,
            environment.account_id AS "accountId", key.valid_until AS "keyValidUntil", test_clock.frozen_at AS "frozenAt",
            ARRAY(SELECT entitlement.code
@@ -93,7 +121,7 @@ const FACTS_OF_LICENSE = factsOf(`
       LEFT JOIN test_clock ON test_clock.id = license.test_clock_id
       JOIN environment ON environment.id = license.environment_id`);
 
-/** Null when there is no such license, or it is not the tenant's. `now` is real time. */
+/** Null when there is no such license, or it is not the tenant's. `now` is real time, for licenses that live by it. */
 export async function loadFacts(db: Db, id: string, fingerprints: string[], now: Date): Promise<LicenseFacts | null> {
   const [row] = await db.$queryRawUnsafe<ValidationFactsRow[]>(FACTS_OF_LICENSE, id, fingerprints, now);
   return row === undefined ? null : toLicenseFacts(row);
@@ -117,6 +145,7 @@ export interface ValidationFactsRow extends LicenseColumns {
   frozenAt: Date | null;
   inherited: string[];
   own: [code: string, expiresAt: string | null, quantity: number | null][] | null;
+  processes: [machineId: string | null, running: number][] | null;
   machines: [id: string, fingerprint: string, activatedAt: string, lastHeartbeatAt: string | null, components: string[]][] | null;
   dead: MachineTotals | null;
 }
@@ -133,6 +162,7 @@ export function toLicenseFacts(row: ValidationFactsRow): LicenseFacts {
     testClock: row.frozenAt === null ? null : { frozenAt: row.frozenAt },
     inheritedEntitlements: row.inherited,
     ownEntitlements: (row.own ?? []).map(([code, expiresAt, quantity]) => ({ code, expiresAt: timeOf(expiresAt), quantity })),
+    processes: (row.processes ?? []).map(([machineId, running]) => ({ machineId, running })),
     machines: (row.machines ?? []).map(([id, fingerprint, activatedAt, lastHeartbeatAt, components]) => ({
       id,
       fingerprint,

@@ -4,10 +4,12 @@ import { HeartbeatDoor } from './heartbeat.door.js';
 import { HeartbeatsService } from './heartbeats.service.js';
 import { MachinesController } from './machines.controller.js';
 import { MachinesService } from './machines.service.js';
+import { ProcessesController } from './processes.controller.js';
+import { ProcessesService } from './processes.service.js';
 import { SweepWorker } from './sweep.worker.js';
 
 @Module({
-  controllers: [MachinesController],
-  providers: [MachinesService, ActivationService, HeartbeatsService, HeartbeatDoor, SweepWorker],
+  controllers: [MachinesController, ProcessesController],
+  providers: [MachinesService, ActivationService, HeartbeatsService, HeartbeatDoor, ProcessesService, SweepWorker],
 })
 export class MachinesModule {}

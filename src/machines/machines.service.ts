@@ -7,7 +7,6 @@ import { type Page, pageOf } from '../core/page.js';
 import { findSlice, loadSlice } from '../core/slice.js';
 import { notFound } from '../domain/errors.js';
 import { requireAllowed } from '../domain/license-actions.js';
-import { requireUsable } from '../domain/license-state.js';
 import { type MachineSize, totalsWith } from '../domain/seats.js';
 import { lockSeats } from '../licenses/licenses.query.js';
 import {
@@ -95,12 +94,13 @@ function aboutLicense({ id, testClock }: { id: string; testClock: { frozenAt: Da
   return { licenseId: id, occurredAt: testClock?.frozenAt };
 }
 
-function ownedBy(caller: TenantPrincipal): { licenseId?: string } {
+/** A license key reaches the machines of its own license only. */
+export function ownedBy(caller: TenantPrincipal): { licenseId?: string } {
   return caller.kind === 'license' ? { licenseId: caller.licenseId } : {};
 }
 
 /** The machine with its license, held in the order in which everyone holds them: license first. */
-async function lockMachine(db: Db, caller: TenantPrincipal, id: string) {
+export async function lockMachine(db: Db, caller: TenantPrincipal, id: string) {
   const found = await db.machine.findFirst({ where: { id, deletedAt: null, ...ownedBy(caller) }, select: { licenseId: true } });
   if (found === null) throw notFound('machine');
   const license = await lockSeats(db, caller.tenant, found.licenseId);

@@ -126,7 +126,7 @@ export class PolicyFields {
   maxDiskMb?: number | null;
 
   @Integer({
-    help: 'Concurrent process leases; null = no limit. (There are no leases in this version.)',
+    help: 'Process leases in force at once, counted as `leasingStrategy` says; null = no limit.',
     min: 1,
     optional: true,
     nullable: true,
@@ -150,7 +150,11 @@ export class PolicyFields {
   })
   floating?: boolean;
 
-  @Choice(policy.leasingStrategies, { help: 'What a process limit counts over.', optional: true, default: 'PER_LICENSE' })
+  @Choice(policy.leasingStrategies, {
+    help: 'What a process limit counts over. Per user: over the machines with the same `userEmail`, whatever its case; those without one count as one user.',
+    optional: true,
+    default: 'PER_LICENSE',
+  })
   leasingStrategy?: policy.LeasingStrategy;
 
   @Flag({ help: 'Whether validation must name an activated fingerprint.', optional: true, default: true, example: true })
@@ -174,7 +178,7 @@ export class PolicyFields {
   requireHeartbeat?: boolean;
 
   @Integer({
-    help: 'Minutes after its last beat at which a machine is dead.',
+    help: 'Minutes after its last beat at which a machine is dead; a process lease ends after twice as long.',
     min: 1,
     max: YEAR_MINUTES,
     optional: true,

@@ -1,5 +1,6 @@
 import type { Db, Tenant } from '../core/database.js';
-import type { FingerprintMatching, PolicyRules, RequirableScope } from '../domain/policy.js';
+import type { FingerprintMatching, LeasingStrategy, PolicyRules, RequirableScope } from '../domain/policy.js';
+import { LEASE_INTERVALS } from '../domain/processes.js';
 import { overageFactors } from '../domain/seats.js';
 import type { ValidationCode } from '../domain/validation.js';
 import { Prisma } from '../generated/prisma/client.js';
@@ -111,9 +112,9 @@ interface SumLimit {
   max: Prisma.Sql;
 }
 
-/** In order of precedence. Processes are counted by license only where the policy leases by license. */
+/** In order of precedence. */
 function limitsOf(rules: PolicyRules): SumLimit[] {
-  const { maxMachines, maxCores, maxMemoryMb, maxDiskMb, maxProcesses, leasingStrategy } = rules;
+  const { maxMachines, maxCores, maxMemoryMb, maxDiskMb, maxProcesses } = rules;
   const limit = (code: ValidationCode, used: string, override: string, max: number | null): SumLimit => ({
     code,
     used: Prisma.raw(`license.${used}`),
@@ -126,15 +127,32 @@ function limitsOf(rules: PolicyRules): SumLimit[] {
     const living = sql`${all.used} - (SELECT COALESCE(sum(${Prisma.raw(each)}), 0) FROM ${machinesOfLicense} AND ${isDead(rules)})`;
     return { ...all, used: sql`CASE WHEN ${all.used} > ${all.max} THEN ${living} END` };
   };
-  const running = sql`(SELECT count(*) FROM machine_process WHERE machine_process.license_id = license.id)`;
-  const processes = { ...limit('PROCESS_LIMIT_EXCEEDED', '', 'max_processes_override', maxProcesses), used: running };
+  const processes = limit('PROCESS_LIMIT_EXCEEDED', '', 'max_processes_override', maxProcesses);
   return [
     machines('MACHINE_LIMIT_EXCEEDED', 'machine_count', '1', 'max_machines_override', maxMachines),
     machines('CORE_LIMIT_EXCEEDED', 'cores_total', 'machine.cores', 'max_cores_override', maxCores),
     machines('MEMORY_LIMIT_EXCEEDED', 'memory_mb_total', 'machine.memory_mb', 'max_memory_mb_override', maxMemoryMb),
     machines('DISK_LIMIT_EXCEEDED', 'disk_mb_total', 'machine.disk_mb', 'max_disk_mb_override', maxDiskMb),
-    ...(leasingStrategy === 'PER_LICENSE' ? [processes] : []),
+    { ...processes, used: sql`CASE WHEN ${processes.max} IS NOT NULL THEN ${runningProcesses(rules)} END` },
   ];
+}
+
+/** What leases count together by (`leaseGroupOf`). */
+const leasedBy: Record<LeasingStrategy, Prisma.Sql> = {
+  PER_LICENSE: sql`process.license_id`,
+  PER_MACHINE: sql`machine.id`,
+  PER_USER: sql`lower(machine.user_email)`,
+};
+
+/** Leases in force, of the largest group: all of the license's machines are named. Read where something limits them. */
+function runningProcesses({ leasingStrategy, heartbeatIntervalMinutes }: PolicyRules): Prisma.Sql {
+  return sql`(
+    SELECT max(counted.running)
+      FROM (SELECT count(*) AS running
+              FROM machine_process AS process JOIN machine ON machine.id = process.machine_id
+             WHERE process.license_id = license.id
+               AND process.last_heartbeat_at > clock.now - ${LEASE_INTERVALS}::int * make_interval(mins => ${heartbeatIntervalMinutes}::int)
+             GROUP BY ${leasedBy[leasingStrategy]}) AS counted)`;
 }
 
 /** Over what the overage strategy tolerates (`limitOf`). */

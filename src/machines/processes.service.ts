@@ -1,0 +1,101 @@
+import { HttpStatus, Injectable } from '@nestjs/common';
+import type { TenantPrincipal } from '../auth/principal.js';
+import { Answer } from '../core/answer.interceptor.js';
+import { Clock } from '../core/clock.js';
+import { Database, type Db } from '../core/database.js';
+import { type Page, paginate } from '../core/page.js';
+import { LatchkeyError, notFound } from '../domain/errors.js';
+import { machineStatus } from '../domain/heartbeat.js';
+import { requireUsable } from '../domain/license-state.js';
+import { inForceAfter, leaseGroupOf, mayStart, processLimit } from '../domain/processes.js';
+import { includePolicy, pulseOf } from './machines.dto.js';
+import { lockMachine, ownedBy } from './machines.service.js';
+import { type ProcessesQuery, type ProcessView, type StartProcessBody, toProcessView } from './processes.dto.js';
+import { beatProcess, findRunning, inGroup, ofProcess, processLimitExceeded, removeLapsed } from './processes.query.js';
+
+/** Leases of the processes that run on machines. They are no management changes: neither log nor events tell of them. */
+@Injectable()
+export class ProcessesService {
+  constructor(
+    private readonly database: Database,
+    private readonly clock: Clock,
+  ) {}
+
+  /**
+   * 201 for a new lease, 200 for the one in force that the process has already, which is beaten; 422 when none is left or
+   * the machine is dead, 403 for a license that is not usable. Exact under any concurrency: whoever starts a process holds
+   * the license's row until its lease is counted.
+   */
+  start(caller: TenantPrincipal, machineId: string, { pid, metadata }: StartProcessBody): Promise<Answer<ProcessView>> {
+    const { tenant } = caller;
+    return this.database.within(tenant, async (db) => {
+      const { license, machine } = await lockMachine(db, caller, machineId);
+      const { policy } = license;
+      const now = this.clock.now(license.testClock);
+      requireUsable(license, policy, now);
+      if (machineStatus(pulseOf(machine), policy, now) === 'dead')
+        throw new LatchkeyError('MACHINE_DEAD', 'The machine is dead: its heartbeat stayed away for too long.');
+      const since = inForceAfter(policy, now);
+      const group = leaseGroupOf(policy.leasingStrategy, machine);
+      const limit = processLimit(license, policy);
+      const isLimited = limit.effective !== null;
+      await removeLapsed(db, isLimited ? inGroup(group) : ofProcess(machineId, pid), since);
+      const existing = await beatProcess(db, { machineId, pid }, since, now);
+      if (existing !== null) return new Answer(HttpStatus.OK, toProcessView(existing, policy, tenant.environment));
+
+      if (isLimited) {
+        const running = await findRunning(db, group, since);
+        if (!mayStart(running.count, limit)) throw processLimitExceeded(group, limit, running);
+      }
+      const started = await db.machineProcess.create({
+        data: { licenseId: license.id, machineId, pid, metadata, lastHeartbeatAt: now, createdAt: now },
+      });
+      const location = `/api/v1/machines/${machineId}/processes/${encodeURIComponent(pid)}`;
+      return new Answer(HttpStatus.CREATED, toProcessView(started, policy, tenant.environment), location);
+    });
+  }
+
+  /** Acknowledged only once it is stored. 404 for a lease that has ended: the process starts a new one. */
+  heartbeat(caller: TenantPrincipal, machineId: string, pid: string): Promise<ProcessView> {
+    return this.database.within(caller.tenant, async (db) => {
+      const { license } = await findHolder(db, caller, machineId);
+      const { policy } = license;
+      const now = this.clock.now(license.testClock);
+      requireUsable(license, policy, now);
+      const beaten = await beatProcess(db, { machineId, pid }, inForceAfter(policy, now), now);
+      if (beaten === null) throw notFound('process');
+      return toProcessView(beaten, policy, caller.tenant.environment);
+    });
+  }
+
+  /** Gives the lease back: in every state of the license. 404 for one that has ended. */
+  end(caller: TenantPrincipal, machineId: string, pid: string): Promise<void> {
+    return this.database.within(caller.tenant, async (db) => {
+      const { license } = await findHolder(db, caller, machineId);
+      const since = inForceAfter(license.policy, this.clock.now(license.testClock));
+      const { count } = await db.machineProcess.deleteMany({ where: { machineId, pid, lastHeartbeatAt: { gt: since } } });
+      if (count === 0) throw notFound('process');
+    });
+  }
+
+  /** Those in force. */
+  list(caller: TenantPrincipal, machineId: string, query: ProcessesQuery): Promise<Page<ProcessView>> {
+    return this.database.within(caller.tenant, async (db) => {
+      const { license } = await findHolder(db, caller, machineId);
+      const since = inForceAfter(license.policy, this.clock.now(license.testClock));
+      return paginate(
+        query,
+        { list: 'processes', sort: '-createdAt' },
+        (page) => db.machineProcess.findMany({ ...page, where: { AND: [page.where, { machineId, lastHeartbeatAt: { gt: since } }] } }),
+        (row) => toProcessView(row, license.policy, caller.tenant.environment),
+      );
+    });
+  }
+}
+
+/** The machine that a process runs on, with what its leases are judged by. */
+async function findHolder(db: Db, caller: TenantPrincipal, id: string) {
+  const machine = await db.machine.findFirst({ where: { id, deletedAt: null, ...ownedBy(caller) }, include: includePolicy });
+  if (machine === null) throw notFound('machine');
+  return machine;
+}
