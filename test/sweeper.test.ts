@@ -236,6 +236,24 @@ describe('nobody is swept', () => {
     expect(await sweepUntilTold(2, failing.machine)).toEqual(BOTH);
   });
 
+  it('whose beat is being written: it is not waited for, and it counts', async () => {
+    const { license, machine } = await machineUnder({});
+    await age(30, machine);
+    const beat = new pg.Client({ connectionString: testDatabaseUrl() });
+    await beat.connect();
+    try {
+      await beat.query('BEGIN');
+      await beat.query('UPDATE machine_pulse SET last_heartbeat_at = now() WHERE machine_id = $1', [machine.id]);
+      expectStatus(await vendor.api.patch(`/policies/${license.policyId}`, { heartbeatIntervalMinutes: 15 }), 200);
+      await sweepAll();
+      await beat.query('COMMIT');
+      await sweepAll();
+      expect(await eventsOf(machine)).toEqual([]);
+    } finally {
+      await beat.end();
+    }
+  });
+
   it('whose beat was acknowledged, however close it came', async () => {
     const license = await vendor.licenseUnder(MORTAL);
     for (let round = 0; round < 6; round += 1) {
