@@ -174,6 +174,8 @@ describe('a test clock', () => {
       [again.id, 'dead'],
     ]);
     expect((await objectsOf(license, 'license.expired')).map(({ machineCount }) => machineCount)).toEqual([0]);
+    const countAt = async (time: number): Promise<unknown> => (await get(`/licenses/${license.id}?at=${day(time)}`)).machineCount;
+    expect(await Promise.all([4, 5, 8, 9, 9.5, 10, 50].map(countAt))).toEqual([2, 2, 2, 1, 1, 0, 0]);
     const { rows } = await database.query<{ fingerprint: string; deleted_at: Date }>(
       'SELECT fingerprint, deleted_at FROM machine WHERE license_id = $1 ORDER BY deleted_at',
       [license.id],

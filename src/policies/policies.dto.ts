@@ -195,7 +195,7 @@ export class PolicyFields {
   heartbeatBasis?: policy.HeartbeatBasis;
 
   @Choice(policy.heartbeatCullStrategies, {
-    help: 'What becomes of dead machines. (In this version it happens on test clocks; in real time dead machines keep their seats.)',
+    help: 'What becomes of dead machines when no beat could revive them: they give their seats back within a minute, or keep them.',
     optional: true,
     default: 'DEACTIVATE_DEAD',
   })
