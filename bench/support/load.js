@@ -16,10 +16,12 @@ export function validationOf(licenses) {
   return { status: 200, expected: '"valid":true', next };
 }
 
-/** Ask the target for some seconds; what it did, and what it cost. */
+/** Ask the target for some seconds; what it did, and what it cost: the target, the database, and asking itself. */
 export async function measure(target, question, { connections, seconds }) {
   const cpuBefore = target.cpuSeconds();
+  const ownBefore = process.cpuUsage();
   const load = await drive(target, question, { connections, seconds });
+  const own = process.cpuUsage(ownBefore);
   const cpuAfter = target.cpuSeconds();
   const requests = load.answers.length;
   return {
@@ -27,6 +29,7 @@ export async function measure(target, question, { connections, seconds }) {
     ...percentilesOf(load.answers.map(({ took }) => took)),
     serverCpu: cpuOfRequest(cpuBefore.server, cpuAfter.server, requests),
     databaseCpu: cpuOfRequest(cpuBefore.database, cpuAfter.database, requests),
+    loadCpu: (own.user + own.system) / 1000 / requests,
     requests,
     failures: load.failures,
     examples: load.examples,

@@ -22,6 +22,7 @@ export function alone(target) {
       ...figures,
       serverCpu: cpuOfRequest(before.server, after.server, figures.requests),
       databaseCpu: cpuOfRequest(before.database, after.database, figures.requests),
+      loadCpu: NaN,
       failures: 0,
     };
   };
