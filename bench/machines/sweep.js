@@ -41,10 +41,12 @@ export async function sweep({ settings, masterKey, cleanup, options }) {
   times.end = performance.now();
   const loads = await load.stop();
   await server.stop();
-  if (!outcome.isDone)
-    return [`after ${STALLED_MS / 1000} s without change ${outcome.left} of ${count * DEAD_OF_LICENSE} dead machines were left`];
-
   const dead = count * DEAD_OF_LICENSE;
+  if (!outcome.isDone)
+    return [
+      `${outcome.left} of ${dead} dead machines were left after ${outcome.waited} s; the last change came after ${outcome.changed} s`,
+    ];
+
   const seconds = (outcome.endedAt - outcome.beganAt) / 1000;
   const memory = memoryBefore === null ? '' : `; peak memory ${memoryBefore.toFixed(0)} → ${memoryAfter.toFixed(0)} MB`;
   say(`Sweeping ${dead.toLocaleString('en')} dead machines: ${seconds.toFixed(1)} s, ${Math.round(dead / seconds)} a second${memory}`);
