@@ -25,7 +25,7 @@ const OPTIONS = {
     accounts: { initial: 20, help: 'accounts that they are spread over' },
     beats: { initial: 1_000_000, help: 'beats whose traces are looked at' },
     dead: { initial: 100_000, help: 'dead machines that are swept' },
-    seconds: { initial: 3, help: 'length of one measurement' },
+    seconds: { initial: 2, help: 'length of one measurement' },
     rounds: { initial: 3, help: 'measurements of each target' },
   },
   texts: { only: { help: `comma list of ${Object.keys(SECTIONS).join(', ')}; the others are left out` } },

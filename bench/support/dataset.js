@@ -40,6 +40,7 @@ export async function plantDataset(client, masterKey, { accounts, licenses, mach
   const planted = await plantLicenses(client, masterKey, await homesOf(client), { licenses, machines });
   await plantOwnEntitlements(client);
   await plantFormerKeysAndClocks(client);
+  await plantProcesses(client);
   await client.query(`UPDATE product SET licenses_count = (SELECT count(*) FROM license WHERE license.product_id = product.id)`);
   await settle(client);
   return planted.map(({ id, key }) => ({
@@ -166,8 +167,9 @@ async function insertLicenses(client, masterKey, batch, machines) {
     ],
   );
   await client.query(
-    `INSERT INTO machine (id, environment_id, license_id, fingerprint, platform, hostname, cores, memory_mb, updated_at)
-     SELECT uuidv7(), environment_id, license_id, md5(license_id || ':' || n), 'linux', 'host-' || n, $4, $5, now()
+    `INSERT INTO machine (id, environment_id, license_id, fingerprint, platform, hostname, cores, memory_mb, components, updated_at)
+     SELECT uuidv7(), environment_id, license_id, md5(license_id || ':' || n), 'linux', 'host-' || n, $4, $5,
+            CASE n WHEN 1 THEN jsonb_build_array(jsonb_build_object('kind', 'disk', 'fingerprint', md5(license_id || ':disk'))) ELSE '[]' END, now()
        FROM unnest($1::uuid[], $2::uuid[]) AS owner (license_id, environment_id) CROSS JOIN generate_series(1, $3) AS n`,
     [batch.map(({ id }) => id), batch.map(({ environmentId }) => environmentId), machines, CORES_OF_MACHINE, MEMORY_MB_OF_MACHINE],
   );
@@ -198,6 +200,14 @@ async function plantFormerKeysAndClocks(client) {
     `INSERT INTO test_clock (id, environment_id, frozen_at, updated_at)
      SELECT uuidv7(), environment.id, now(), now() FROM environment CROSS JOIN generate_series(1, $1)`,
     [CLOCKS],
+  );
+}
+
+/** The first machine of each license runs a process. */
+async function plantProcesses(client) {
+  await client.query(
+    `INSERT INTO machine_process (id, environment_id, license_id, machine_id, pid, last_heartbeat_at)
+     SELECT uuidv7(), environment_id, license_id, id, '4711', now() FROM machine WHERE hostname = 'host-1'`,
   );
 }
 

@@ -1,11 +1,10 @@
-import autocannon from 'autocannon';
+import { setTimeout as wait } from 'node:timers/promises';
+import { askOver } from './connection.js';
 import { anyOf } from './random.js';
 
 const VALIDATE_KEY = '/api/v1/licenses/validate-key';
 const JSON_BODY = { 'content-type': 'application/json' };
 const EXAMPLES = 3;
-/** What a load that ends when it is told to may last at most. */
-const LONGEST_SECONDS = 3600;
 
 /**
  * A question is what a connection asks again and again: `next()` makes the path, headers and body of one request; its
@@ -16,10 +15,12 @@ export function validationOf(licenses) {
   return { status: 200, expected: '"valid":true', next };
 }
 
-/** Ask the target for some seconds; what it did, and what it cost. */
+/** Ask the target for some seconds; what it did, and what it cost: the target, the database, and asking itself. */
 export async function measure(target, question, { connections, seconds }) {
   const cpuBefore = target.cpuSeconds();
+  const ownBefore = process.cpuUsage();
   const load = await drive(target, question, { connections, seconds });
+  const own = process.cpuUsage(ownBefore);
   const cpuAfter = target.cpuSeconds();
   const requests = load.answers.length;
   return {
@@ -27,6 +28,7 @@ export async function measure(target, question, { connections, seconds }) {
     ...percentilesOf(load.answers.map(({ took }) => took)),
     serverCpu: cpuOfRequest(cpuBefore.server, cpuAfter.server, requests),
     databaseCpu: cpuOfRequest(cpuBefore.database, cpuAfter.database, requests),
+    loadCpu: (own.user + own.system) / 1000 / requests,
     requests,
     failures: load.failures,
     examples: load.examples,
@@ -35,37 +37,31 @@ export async function measure(target, question, { connections, seconds }) {
 
 /**
  * Each connection asks one question at a time, for some seconds or until the promise `until`. Every answer is read: one
- * that is not what the question expects counts as a failure, so nothing is fast by being wrong.
+ * that is not what the question expects counts as a failure, so nothing is fast by being wrong. What was asked last is
+ * waited for, and counts.
  * @returns each answer with the time it came and how long it took, in milliseconds
  */
-export async function drive(target, question, { connections, seconds = LONGEST_SECONDS, until }) {
-  const { status, expected, next } = question;
+export async function drive(target, { status, expected, next }, { connections, seconds, until = wait(seconds * 1000) }) {
+  const address = new URL(target.url);
   const answers = [];
-  const wrong = [];
-  let wrongStatuses = 0;
+  const examples = [];
+  let failures = 0;
+  let isOver = false;
+  const onFailure = (what) => {
+    failures += 1;
+    if (examples.length < EXAMPLES) examples.push(what);
+  };
+  const onAnswer = (answered, body, took) => {
+    answers.push({ at: performance.now(), took });
+    if (answered !== status || !body.includes(expected)) onFailure(`${answered} ${body}`);
+  };
   const startedAt = performance.now();
-  const run = autocannon({
-    url: target.url,
-    method: 'POST',
-    connections,
-    duration: seconds,
-    // How often autocannon looks whether the time is over.
-    sampleInt: 100,
-    requests: [{ setupRequest: (request) => asRequest(request, next()) }],
-    verifyBody: (body) => body.includes(expected),
-  });
-  // autocannon's own histogram knows whole milliseconds, which is too coarse for the faster baselines.
-  run.on('response', (_client, answered, _bytes, milliseconds) => {
-    answers.push({ at: performance.now(), took: milliseconds });
-    if (answered !== status) wrongStatuses += 1;
-  });
-  run.on('reqMismatch', (body) => {
-    if (wrong.length < EXAMPLES) wrong.push(body);
-  });
-  void until?.then(() => run.stop());
-  const { errors, mismatches } = await run;
+  const asking = Array.from({ length: connections }, () => askOver(address, next, { isOver: () => isOver, onAnswer, onFailure }));
+  await until;
+  isOver = true;
+  await Promise.all(asking);
   const endedAt = answers.at(-1)?.at ?? startedAt;
-  return { answers, seconds: (endedAt - startedAt) / 1000, failures: errors + Math.max(mismatches, wrongStatuses), examples: wrong };
+  return { answers, seconds: (endedAt - startedAt) / 1000, failures, examples };
 }
 
 /** One answer, outside of any measurement. */
@@ -80,11 +76,6 @@ export async function ask(url, license) {
 export function percentilesOf(times) {
   const sorted = Float64Array.from(times).sort();
   return { p50: percentile(sorted, 0.5), p99: percentile(sorted, 0.99) };
-}
-
-/** autocannon adds to the headers that it is given. */
-function asRequest(request, { path, headers, body }) {
-  return { ...request, path, headers: { ...headers }, body };
 }
 
 /** What an application sends: its key, and the machine that it runs on. */

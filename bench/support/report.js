@@ -11,6 +11,7 @@ export function summarise(results, subject = results[0]) {
     p99: median(rounds.map((round) => round.p99)),
     serverCpu: median(rounds.map((round) => round.serverCpu)),
     databaseCpu: median(rounds.map((round) => round.databaseCpu)),
+    loadCpu: median(rounds.map((round) => round.loadCpu)),
     // Round by round, because what else the machine does weighs on neighbouring measurements alike.
     ratios: rounds.map((round, index) => subject.rounds[index].requestsPerSecond / round.requestsPerSecond),
   }));
@@ -18,14 +19,15 @@ export function summarise(results, subject = results[0]) {
 
 /** The table; `summaries` begin with the subject, which is called `subject` here. */
 export function tableOf(summaries, subject) {
-  const header = ['', 'requests/s', 'p50 ms', 'p99 ms', 'CPU ms/request', '(database)', `${subject} ÷ it`, '(each round)'];
-  const lines = summaries.map(({ name, requestsPerSecond, p50, p99, serverCpu, databaseCpu, ratios }, index) => [
+  const header = ['', 'requests/s', 'p50 ms', 'p99 ms', 'CPU ms/request', '(database)', '(asking)', `${subject} ÷ it`, '(each round)'];
+  const lines = summaries.map(({ name, requestsPerSecond, p50, p99, serverCpu, databaseCpu, loadCpu, ratios }, index) => [
     name,
     Math.round(requestsPerSecond).toLocaleString('en'),
     time(p50),
     time(p99),
     figure(serverCpu),
     figure(databaseCpu),
+    figure(loadCpu),
     ...(index === 0 ? ['', ''] : [`${median(ratios).toFixed(2)} ×`, ratios.map((ratio) => ratio.toFixed(2)).join('  ')]),
   ]);
   const all = [header, ...lines];
