@@ -400,7 +400,8 @@ describe('machines', () => {
     expect(await activate(own, 'fingerprint-a')).toMatchObject({ status: 200, body: { data: { id: byApp.id } } });
     for (const api of [own, full]) {
       const { status, body } = await activate(api, 'fingerprint-d');
-      expect([status, body.details.used, body.details.machines.map(({ id }: { id: string }) => id)]).toEqual([422, 3, all]);
+      const offered = body.details.machines.map(({ id }: { id: string }) => id);
+      expect([status, body.details.used, offered]).toEqual([422, 3, [...all].reverse()]);
     }
     expectStatus(await own.delete(`/machines/${byApp.id}`), 204);
     expectStatus(await vendor.app(license).post(`/machines/${byOwn.id}/heartbeat`), 200);

@@ -85,6 +85,7 @@ const resourceOfField: Record<string, keyof World> = {
   policyId: 'policy',
   policy: 'policy',
   licenseId: 'license',
+  replaces: 'machine',
   testClockId: 'testClock',
 };
 
@@ -486,6 +487,7 @@ describe('tenancy', () => {
       'POST /api/v1/licenses/{id}/entitlements codes',
       'POST /api/v1/licenses/{id}/transfer policyId',
       'POST /api/v1/machines licenseId',
+      'POST /api/v1/machines replaces',
       'POST /api/v1/policies productId',
       'POST /api/v1/policies/{id}/entitlements codes',
     ]);
