@@ -56,7 +56,7 @@ export async function createApp(core: Core): Promise<NestExpressApplication> {
 
 /** What listens to the server's requests in the framework's place, and leaves to it what is not its own. */
 function putBefore(app: NestExpressApplication, door: (framework: RequestListener) => RequestListener): void {
-  const server = app.getHttpServer() as Server;
+  const server = app.getHttpServer();
   const [framework] = server.listeners('request') as RequestListener[];
   if (framework === undefined) throw new Error('Nobody listens to the requests of the server.');
   server.removeListener('request', framework);

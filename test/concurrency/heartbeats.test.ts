@@ -60,9 +60,9 @@ describe('heartbeats, from two server processes at once', () => {
   it('of one machine all count, and the latest stays', async () => {
     const license = await vendor.licenseUnder(rules);
     const [machine] = await activateMany(license, 1);
-    const replies = await Promise.all(Array.from({ length: 60 }, (_, index) => beat(servers[index % 2]!, license, machine!)));
+    const replies = await Promise.all(Array.from({ length: 60 }, (_, index) => beat(servers[index % 2]!, license, machine)));
     const times = replies.map((reply) => Date.parse(expectStatus(reply, 200).body.data.lastHeartbeatAt));
-    expect(await lastBeatOf(machine!)).toBe(Math.max(...times));
+    expect(await lastBeatOf(machine)).toBe(Math.max(...times));
   });
 
   it('wait for nobody but whoever holds their own machine', async () => {
@@ -73,7 +73,7 @@ describe('heartbeats, from two server processes at once', () => {
     await holder.query('BEGIN');
     await holder.query('SELECT 1 FROM machine_pulse WHERE machine_id = $1 FOR UPDATE', [held!.id]);
     let isAnswered = false;
-    const waiting = Promise.all(servers.map((server) => beat(server, license, held!))).finally(() => {
+    const waiting = Promise.all(servers.map((server) => beat(server, license, held))).finally(() => {
       isAnswered = true;
     });
     // More than there are connections: none of them is stuck.
