@@ -381,7 +381,7 @@ describe('the command line on the embedded database', () => {
     expect(before).toMatchObject({ code: 1, stderr: `using a new database in ${environment.DATA_DIR}\n` });
     expect(JSON.parse(before.stdout)).toMatchObject({
       applied: [],
-      pending: ['initial', 'access', 'engine', 'lists', 'expiry'].map((name) => expect.stringContaining(`_${name}`)),
+      pending: ['initial', 'access', 'engine', 'lists', 'expiry', 'machines', 'heartbeats'].map((name) => expect.stringContaining(`_${name}`)),
       failed: [],
     });
 
