@@ -165,8 +165,8 @@ it('decides the status that lists filter by', async () => {
       const machines = [];
       for (const name of ['fresh', 'old', 'beaten', 'silent']) machines.push(await vendor.activate(license, `fingerprint-${name}`));
       for (const machine of machines.slice(2)) expectStatus(await vendor.app(license).post(`/machines/${machine.id}/heartbeat`), 200);
-      await age(machines[1]!, 11);
-      await age(machines[3]!, 11);
+      await age(machines[1], 11);
+      await age(machines[3], 11);
     }
   }
   const all: { id: string; status: string }[] = (await vendor.api.get('/machines?limit=100')).body.data;
