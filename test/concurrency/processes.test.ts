@@ -18,9 +18,9 @@ it('never gives out more process leases than the policy allows, however many pro
   const machines = [await vendor.activate(license, 'fingerprint-a'), await vendor.activate(license, 'fingerprint-b')];
   const listed = async () =>
     (await Promise.all(machines.map(({ id }) => vendor.api.get(`/machines/${id}/processes`)))).flatMap(({ body }) => body.data);
-  const startAll = (pidOf: (index: number) => string) =>
+  const startAll = (length: number, pidOf: (index: number) => string) =>
     Promise.all(
-      Array.from({ length: 200 }, (_, index) => {
+      Array.from({ length }, (_, index) => {
         const { url } = servers[index % servers.length]!;
         const { id } = machines[(index >> 1) % machines.length]!;
         return vendor
@@ -36,10 +36,10 @@ it('never gives out more process leases than the policy allows, however many pro
     const { 503: busy = 0, ...decided } = counted;
     return { ...decided, others: (decided[422] ?? 0) + (decided[200] ?? 0) + busy };
   };
-  expect(await statuses(startAll((index) => `process-${index}`))).toMatchObject({ 201: 5, others: 195 });
+  expect(await statuses(startAll(200, (index) => `process-${index}`))).toMatchObject({ 201: 5, others: 195 });
   expect(await listed()).toHaveLength(5);
   // One process that starts over and over has one lease on each machine.
   for (const { machineId, pid } of await listed()) expectStatus(await vendor.api.delete(`/machines/${machineId}/processes/${pid}`), 204);
-  expect(await statuses(startAll(() => 'one-and-the-same'))).toMatchObject({ 201: 2, others: 198 });
+  expect(await statuses(startAll(40, () => 'one-and-the-same'))).toMatchObject({ 201: 2, others: 38 });
   expect(await listed()).toHaveLength(2);
 });
