@@ -489,46 +489,6 @@ describe('access', () => {
       expect(asked.platform).toBeGreaterThanOrEqual(40);
     });
 
-    const states: [string, string, (id: string) => Promise<unknown>][] = [
-      ['suspended', 'LICENSE_SUSPENDED', async (id) => expectStatus(await vendor.api.post(`/licenses/${id}/suspend`), 200)],
-      ['revoked', 'LICENSE_REVOKED', async (id) => expectStatus(await vendor.api.post(`/licenses/${id}/revoke`), 200)],
-      ['banned', 'LICENSE_BANNED', async (id) => expectStatus(await vendor.api.post(`/licenses/${id}/ban`), 200)],
-      [
-        'expired',
-        'LICENSE_EXPIRED',
-        async (id) => expectStatus(await vendor.api.patch(`/licenses/${id}`, { expiresAt: '2020-01-01T00:00:00Z' }), 200),
-      ],
-    ];
-    it.each(states)('of a %s license activates and beats nothing (%s), and gives its seats back', async (status, code, enter) => {
-      const license = await vendor.licenseUnder({ maxMachines: 3 });
-      const [first, second] = [await vendor.activate(license, 'fingerprint-1'), await vendor.activate(license, 'fingerprint-2')];
-      expectStatus(await vendor.app(license).post(`/machines/${first.id}/processes`, { pid: '1' }), 201);
-      await enter(license.id);
-      const app = vendor.app(license);
-      expect((await app.get('/licenses/me')).body.data.status).toBe(status);
-      expect(codeOf(await app.post('/machines', { fingerprint: 'fingerprint-3' }))).toEqual([403, code]);
-      expect(codeOf(await app.post('/machines', { fingerprint: 'fingerprint-1' }))).toEqual([403, code]);
-      expect(codeOf(await app.post(`/machines/${first.id}/heartbeat`))).toEqual([403, code]);
-      expect(codeOf(await vendor.api.post('/machines', { licenseId: license.id, fingerprint: 'fingerprint-3' }))).toEqual([403, code]);
-      for (const pid of ['1', '2']) expect(codeOf(await app.post(`/machines/${first.id}/processes`, { pid }))).toEqual([403, code]);
-      expect(codeOf(await app.post(`/machines/${first.id}/processes/1/heartbeat`))).toEqual([403, code]);
-      expect((await app.get('/machines')).body.data).toHaveLength(2);
-      expect((await app.get(`/machines/${first.id}/processes`)).body.data).toHaveLength(1);
-      expect((await app.delete(`/machines/${first.id}/processes/1`)).status).toBe(204);
-      expect((await app.delete(`/machines/${first.id}`)).status).toBe(204);
-      expect((await vendor.api.delete(`/machines/${second.id}`)).status).toBe(204);
-      expect((await app.get('/licenses/me')).body.data.machineCount).toBe(0);
-    });
-
-    it('of a license that expiry revoked is LICENSE_REVOKED, and of one that expiry leaves alone goes on', async () => {
-      const past = { expiresAt: '2020-01-01T00:00:00Z' };
-      const revoked = await vendor.licenseUnder({ expirationStrategy: 'REVOKE' }, past);
-      expect(codeOf(await vendor.app(revoked).post('/machines', { fingerprint: 'fingerprint-1' }))).toEqual([403, 'LICENSE_REVOKED']);
-      const allowed = await vendor.licenseUnder({ expirationStrategy: 'ALLOW_ACCESS' }, past);
-      const machine = await vendor.activate(allowed, 'fingerprint-1');
-      expect((await vendor.app(allowed).post(`/machines/${machine.id}/heartbeat`)).status).toBe(200);
-    });
-
     it.each([
       ['LICENSE', 201, 403],
       ['API_KEY', 403, 201],

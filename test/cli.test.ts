@@ -382,7 +382,9 @@ describe('the command line on the embedded database', () => {
     expect(JSON.parse(before.stdout)).toMatchObject({
       applied: [],
       pending: ['initial', 'access', 'engine', 'lists', 'expiry', 'machines', 'sweeper'].map((name) => expect.stringContaining(`_${name}`)),
-      pending: ['initial', 'access', 'engine', 'lists', 'expiry', 'machines', 'heartbeats'].map((name) => expect.stringContaining(`_${name}`)),
+      pending: ['initial', 'access', 'engine', 'lists', 'expiry', 'machines', 'heartbeats'].map((name) =>
+        expect.stringContaining(`_${name}`),
+      ),
       failed: [],
     });
 

@@ -241,6 +241,7 @@ const ruleValues = {
   requireFingerprint: seldom,
   fingerprintMatching: fc.constantFrom(...fingerprintMatchings),
   requireHeartbeat: seldom,
+  floating: fc.boolean(),
   heartbeatIntervalMinutes: fc.integer({ min: 1, max: 72 }).map((count) => count * 60),
   heartbeatBasis: fc.constantFrom(...heartbeatBases),
   requireCheckIn: seldom,
@@ -252,7 +253,6 @@ const ruleValues = {
   ),
   // What changes no verdict on what is there.
   durationDays: maybe(few),
-  floating: fc.boolean(),
 };
 const wholeRules: fc.Arbitrary<PolicyRequest> = fc.record(ruleValues);
 const someRules: fc.Arbitrary<PolicyRequest> = fc.record(ruleValues, { requiredKeys: [] });
@@ -317,6 +317,9 @@ describe('a preview', () => {
       { ...machine, userEmail: 'Ada@example.com', beatHours: [-1, -40] },
     ],
   };
+  const beating = { requireHeartbeat: true, heartbeatIntervalMinutes: 24 * 60 };
+  const beatenJustNow = { ...machine, lastBeatHour: -1 };
+  const lowered: [string, string] = ['VALID', 'MACHINE_LIMIT_EXCEEDED'];
   it.each<{ rules: PolicyRequest; state: LicenseState; change: object; codes: [from: string, to: string] | null }>([
     { rules: free, state: expired, change: { expirationStrategy: 'REVOKE' }, codes: ['EXPIRED', 'REVOKED'] },
     { rules: free, state: expired, change: { gracePeriodDays: 2 }, codes: ['EXPIRED', 'IN_GRACE_PERIOD'] },
@@ -347,6 +350,16 @@ describe('a preview', () => {
       change: { maxMachines: 2, overageStrategy: 'ALLOW_1_5X' },
       codes: ['VALID', 'MACHINE_LIMIT_EXCEEDED'],
     },
+    ...[
+      { floating: false, lastBeatHour: -50, codes: lowered },
+      { floating: true, lastBeatHour: -50, codes: null },
+      { floating: true, lastBeatHour: -1, codes: lowered },
+    ].map(({ floating, lastBeatHour, codes }) => ({
+      rules: { ...beating, maxMachines: 3, floating },
+      state: { ...ordinary, machines: [{ ...machine, lastBeatHour }, beatenJustNow, beatenJustNow] },
+      change: { maxMachines: 2 },
+      codes,
+    })),
     { rules: { maxMachines: 3 }, state: { ...onThree, maxMachinesOverride: 3 }, change: { maxMachines: 2 }, codes: null },
     { rules: { maxMachines: 3 }, state: onThree, change: { maxCores: 5 }, codes: ['VALID', 'CORE_LIMIT_EXCEEDED'] },
     { rules: { maxMachines: 3 }, state: onThree, change: { maxMemoryMb: 299 }, codes: ['VALID', 'MEMORY_LIMIT_EXCEEDED'] },

@@ -109,6 +109,109 @@ describe('validating by id', () => {
   });
 });
 
+describe('the parts of a machine', () => {
+  const part = (fingerprint: string) => ({ kind: 'part', fingerprint });
+  const fingerprints = ['board-0001', 'disk-0001', 'card-0001'];
+
+  it('stand for it as the policy says, from its activation to its end', async () => {
+    const license = await vendor.licenseUnder({ fingerprintMatching: 'TWO' });
+    const components = [part('board-0001'), part('disk-0001'), part('disk-0001')];
+    const machine = await vendor.activate(license, 'fingerprint-a', { components });
+    const code = async (...sent: string[]) => (await vendor.validate(license, { fingerprints: sent })).code;
+    expect(await code('board-0001')).toBe('VALID');
+    expect(await code('card-0001', 'board-0001')).toBe('FINGERPRINT_NOT_FOUND');
+    expect(await vendor.validate(license, { fingerprints })).toMatchObject({
+      code: 'VALID',
+      machine: { id: machine.id, fingerprint: 'fingerprint-a' },
+    });
+    // Its parts are replaced, one by one, and the machine stays the same.
+    expectStatus(await vendor.api.patch(`/machines/${machine.id}`, { components: [part('card-0001')] }), 200);
+    expect(await code(...fingerprints)).toBe('FINGERPRINT_NOT_FOUND');
+    expect(await code('fingerprint-a', ...fingerprints)).toBe('VALID');
+    expectStatus(await vendor.app(license).delete(`/machines/${machine.id}`), 204);
+    await vendor.activate(license, 'fingerprint-b');
+    expect(await code('card-0001')).toBe('FINGERPRINT_NOT_FOUND');
+  });
+
+  it('are those of its own license only', async () => {
+    const policy = await vendor.policy();
+    const make = () => vendor.license({ productId: policy.productId, policyId: policy.id });
+    const [license, other] = [await make(), await make()];
+    await vendor.activate(license, 'fingerprint-a');
+    await vendor.activate(other, 'fingerprint-b', { components: [part('board-0001')] });
+    expect(await vendor.validate(license, { fingerprint: 'board-0001' })).toMatchObject({ code: 'FINGERPRINT_NOT_FOUND', machine: null });
+  });
+
+  it('are explained: which fingerprints led to which machine', async () => {
+    const license = await vendor.licenseUnder({ fingerprintMatching: 'MOST' });
+    const machine = await vendor.activate(license, 'fingerprint-a', { components: [part('board-0001')] });
+    const { rules } = await explain(license, { fingerprint: 'fingerprint-a', fingerprints });
+    expect(rules.find(({ rule }: { rule: string }) => rule === 'fingerprint active')).toMatchObject({
+      outcome: 'pass',
+      facts: {
+        fingerprintMatching: 'MOST',
+        sent: 4,
+        needed: 2,
+        active: ['fingerprint-a', 'board-0001'],
+        machines: [{ id: machine.id, fingerprint: 'fingerprint-a', components: ['board-0001'] }],
+      },
+    });
+  });
+
+  it('that every machine of a fleet has lead to the one that names itself, and to no more than a few', async () => {
+    const license = await vendor.licenseUnder({ maxMachines: 100, fingerprintMatching: 'ALL' });
+    const machine = await vendor.activate(license, 'fingerprint-a', { components: [part('board-0001')] });
+    await database.query(
+      `INSERT INTO machine (id, environment_id, license_id, fingerprint, components, updated_at)
+       SELECT gen_random_uuid(), environment_id, license_id, 'of-the-fleet-' || n, components, now()
+         FROM machine CROSS JOIN generate_series(1, 40) AS n WHERE id = $1`,
+      [machine.id],
+    );
+    const answer = await explain(license, { fingerprints: ['board-0001', 'fingerprint-a'] });
+    expect(answer).toMatchObject({ code: 'VALID', machine: { id: machine.id } });
+    const { facts } = answer.rules.find(({ rule }: { rule: string }) => rule === 'fingerprint active');
+    expect(facts.machines.length).toBeLessThanOrEqual(11);
+  });
+});
+
+describe('seats that are leases', () => {
+  const rules = { floating: true, requireHeartbeat: true, heartbeatIntervalMinutes: 60, heartbeatCullStrategy: 'KEEP_DEAD' };
+  const alone = { ...rules, requireFingerprint: false, maxMachines: 3, maxCores: 30 };
+
+  /** Three machines of ten cores, the first two of which are dead; then the license has one seat, or nine cores. */
+  async function halfDead(policy: object, limit: object) {
+    const license = await vendor.licenseUnder({ ...alone, ...policy });
+    for (const [index, beat] of [daysFromNow(-9), daysFromNow(-9), new Date().toISOString()].entries()) {
+      const { id } = await vendor.activate(license, `fingerprint-${String(index)}`, { cores: 10 });
+      await database.query('UPDATE machine_pulse SET last_heartbeat_at = $2 WHERE machine_id = $1', [id, beat]);
+    }
+    expectStatus(await vendor.api.patch(`/licenses/${license.id}`, limit), 200);
+    return license;
+  }
+
+  it.each([
+    { what: 'the living are within the limit', policy: {}, limit: { maxMachinesOverride: 1 }, code: 'VALID' },
+    { what: 'the living are over it', policy: {}, limit: { maxCoresOverride: 9 }, code: 'CORE_LIMIT_EXCEEDED' },
+    { what: 'their cores too', policy: {}, limit: { maxCoresOverride: 10 }, code: 'VALID' },
+    { what: 'no leases', policy: { floating: false }, limit: { maxMachinesOverride: 1 }, code: 'MACHINE_LIMIT_EXCEEDED' },
+    { what: 'nothing dies', policy: { requireHeartbeat: false }, limit: { maxMachinesOverride: 1 }, code: 'MACHINE_LIMIT_EXCEEDED' },
+  ])('are not held by the dead ($what): $code', async ({ policy, limit, code }) => {
+    const license = await halfDead(policy, limit);
+    const verdict = await vendor.validate(license);
+    // What is stored stays: the dead are there, and give way to who comes.
+    expect(verdict).toMatchObject({ code, valid: code === 'VALID', license: { machineCount: 3 } });
+    expect(await validate(license)).toMatchObject({ code });
+  });
+
+  it('are explained: how many count, and how many are dead', async () => {
+    const license = await halfDead({}, { maxMachinesOverride: 1 });
+    const { rules } = await explain(license);
+    const of = (name: string) => rules.find(({ rule }: { rule: string }) => rule === name);
+    expect(of('seats')).toMatchObject({ outcome: 'pass', facts: { used: 1, dead: 2, max: 1, limit: 1 } });
+    expect(of('cores')).toMatchObject({ outcome: 'pass', facts: { used: 10, dead: 20, max: 30 } });
+  });
+});
+
 describe('what is told about a validation', () => {
   it('is the first success, once, with the clock that it starts; and each count', async () => {
     const license = await vendor.licenseUnder({ durationDays: 30, expirationBasis: 'FROM_FIRST_VALIDATION', requireFingerprint: false });
@@ -247,6 +350,7 @@ describe('any license', () => {
       maxProcesses: few,
       leasingStrategy: fc.constantFrom('PER_LICENSE', 'PER_MACHINE', 'PER_USER'),
       requireHeartbeat: fc.boolean(),
+      floating: fc.boolean(),
       heartbeatBasis: fc.constantFrom('FROM_ACTIVATION', 'FROM_FIRST_BEAT'),
       requireCheckIn: fc.boolean(),
       requiredScopes: fc.subarray(['product', 'version'], { maxLength: 1 }),

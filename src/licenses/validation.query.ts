@@ -19,24 +19,23 @@ const LICENSE_COLUMNS = [
  */
 const MACHINES_OF_COMPONENT = 10;
 
-/** Ids of the machines of `license` that the fingerprints $2 lead to, some of them twice. */
-const MATCHED_MACHINES = `
-  SELECT id FROM machine WHERE license_id = license.id AND fingerprint = ANY($2::text[]) AND deleted_at IS NULL
-  UNION ALL
-  SELECT part.machine_id
-    FROM unnest($2::text[]) AS sent (fingerprint)
-   CROSS JOIN LATERAL (SELECT machine_id FROM machine_component
-                        WHERE license_id = license.id AND machine_component.fingerprint = sent.fingerprint
-                        ORDER BY machine_id DESC LIMIT ${String(MACHINES_OF_COMPONENT)}) AS part`;
-
+/** The machines of `license` that the fingerprints $2 lead to, own and components', some of them twice; newest first. */
 const MACHINES = `
   SELECT json_agg(json_build_array(machine.id, machine.fingerprint, pulse.activated_at, pulse.last_heartbeat_at,
                                    ARRAY(SELECT part.fingerprint FROM machine_component AS part
                                           WHERE part.license_id = license.id AND part.fingerprint = ANY($2::text[])
                                             AND part.machine_id = machine.id)) ORDER BY machine.id DESC)
-    FROM machine
-    JOIN machine_pulse AS pulse ON pulse.environment_id = machine.environment_id AND pulse.machine_id = machine.id
-   WHERE machine.id = ANY(ARRAY(${MATCHED_MACHINES}))`;
+    FROM (SELECT environment_id, id, fingerprint
+            FROM machine
+           WHERE license_id = license.id AND fingerprint = ANY($2::text[]) AND deleted_at IS NULL
+           UNION ALL
+          SELECT whole.environment_id, whole.id, whole.fingerprint
+            FROM unnest($2::text[]) AS sent (fingerprint)
+           CROSS JOIN LATERAL (SELECT machine_id FROM machine_component
+                                WHERE license_id = license.id AND machine_component.fingerprint = sent.fingerprint
+                                ORDER BY machine_id DESC LIMIT ${String(MACHINES_OF_COMPONENT)}) AS part
+            JOIN machine AS whole ON whole.id = part.machine_id) AS machine
+    JOIN machine_pulse AS pulse ON pulse.environment_id = machine.environment_id AND pulse.machine_id = machine.id`;
 
 /**
  * What the dead of the license's machines sum to at $3, or by the license's clock (`machineStatus`). It walks through all
@@ -52,7 +51,7 @@ const DEAD_TOTALS = `
                                       'memoryMbTotal', COALESCE(sum(machine.memory_mb), 0), 'diskMbTotal', COALESCE(sum(machine.disk_mb), 0))
                FROM machine
                JOIN machine_pulse AS pulse ON pulse.environment_id = machine.environment_id AND pulse.machine_id = machine.id
-              WHERE machine.environment_id = license.environment_id AND machine.license_id = license.id AND machine.deleted_at IS NULL
+              WHERE machine.license_id = license.id AND machine.deleted_at IS NULL
                 AND COALESCE(test_clock.frozen_at, $3::timestamptz)
                     >= COALESCE(pulse.last_heartbeat_at, CASE policy.heartbeat_basis WHEN 'FROM_ACTIVATION' THEN pulse.activated_at END)
                        + make_interval(mins => policy.heartbeat_interval_minutes))
@@ -134,6 +133,8 @@ export async function holdLicense(db: Db, id: string): Promise<void> {
 
 type LicenseColumns = Omit<ValidationLicense, 'metadata'> & { metadata: Metadata };
 
+type MatchedMachineRow = [id: string, fingerprint: string, activatedAt: string, lastHeartbeatAt: string | null, components: string[]];
+
 /** As PostgreSQL sends it: what is in lists is JSON, so times in it are text. */
 export interface ValidationFactsRow extends LicenseColumns {
   [policyRule: `policy.${string}`]: unknown;
@@ -146,7 +147,7 @@ export interface ValidationFactsRow extends LicenseColumns {
   inherited: string[];
   own: [code: string, expiresAt: string | null, quantity: number | null][] | null;
   processes: [machineId: string | null, running: number][] | null;
-  machines: [id: string, fingerprint: string, activatedAt: string, lastHeartbeatAt: string | null, components: string[]][] | null;
+  machines: MatchedMachineRow[] | null;
   dead: MachineTotals | null;
 }
 
@@ -163,7 +164,7 @@ export function toLicenseFacts(row: ValidationFactsRow): LicenseFacts {
     inheritedEntitlements: row.inherited,
     ownEntitlements: (row.own ?? []).map(([code, expiresAt, quantity]) => ({ code, expiresAt: timeOf(expiresAt), quantity })),
     processes: (row.processes ?? []).map(([machineId, running]) => ({ machineId, running })),
-    machines: (row.machines ?? []).map(([id, fingerprint, activatedAt, lastHeartbeatAt, components]) => ({
+    machines: onceEach(row.machines ?? []).map(([id, fingerprint, activatedAt, lastHeartbeatAt, components]) => ({
       id,
       fingerprint,
       activatedAt: new Date(activatedAt),
@@ -172,6 +173,11 @@ export function toLicenseFacts(row: ValidationFactsRow): LicenseFacts {
     })),
     deadTotals: row.dead ?? totalsOfNone,
   };
+}
+
+/** Several fingerprints may lead to one machine. */
+function onceEach(machines: MatchedMachineRow[]): MatchedMachineRow[] {
+  return machines.length < 2 ? machines : [...new Map(machines.map((machine) => [machine[0], machine])).values()];
 }
 
 function timeOf(text: string | null): Date | null {

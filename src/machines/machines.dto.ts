@@ -83,7 +83,7 @@ export class ActivateMachineBody {
   userEmail?: string | null;
 
   @ObjectList(() => MachineComponent, {
-    help: 'Parts of the machine. (Stored; this version does not match on them yet.)',
+    help: "Parts of the machine. A part's fingerprint is active with the machine, and counts in `fingerprintMatching` as its own does; the same one twice is one.",
     maxItems: 20,
     optional: true,
     default: [],

@@ -168,7 +168,7 @@ export class PolicyFields {
   fingerprintUniqueness?: policy.FingerprintUniqueness;
 
   @Choice(policy.fingerprintMatchings, {
-    help: 'How many of the fingerprints sent to validation must be active: one, two (or all of fewer), half or more, all.',
+    help: "How many of the fingerprints sent to validation must be active, a machine's own or its components': one, two (or all of fewer), half or more, all. With `requireHeartbeat` as many must belong to living machines.",
     optional: true,
     default: 'ANY',
   })
