@@ -33,7 +33,7 @@ describe('seats, under random use through two server processes', () => {
     sweeping = await startServer();
   });
   afterAll(async () => {
-    await Promise.all(servers.map((server) => server?.stop()));
+    for (const server of servers) await server?.stop();
     await sweeping.stop();
     await database.end();
   });

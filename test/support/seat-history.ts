@@ -286,9 +286,10 @@ function* deathsAreToldOnce(told: Told): Generator<string> {
   }
   if (history.sweptAt === null) return;
   for (const { machineId, activatedAt, lastHeartbeatAt, deathAnnounced } of history.pulses) {
-    const { licenseId } = history.machines.find(({ id }) => id === machineId)!;
-    const { heartbeatIntervalMinutes, culledAfterMinutes } = told.policy(licenseId);
-    if (heartbeatIntervalMinutes === null) continue;
+    const machine = history.machines.find(({ id }) => id === machineId);
+    const policy = machine === undefined ? undefined : told.policy(machine.licenseId);
+    if (policy === undefined || policy.heartbeatIntervalMinutes === null) continue;
+    const { heartbeatIntervalMinutes, culledAfterMinutes } = policy;
     const diedAt = (lastHeartbeatAt ?? activatedAt) + heartbeatIntervalMinutes * MINUTE_MS;
     const isDead = diedAt <= history.sweptAt;
     if (isDead !== deathAnnounced)

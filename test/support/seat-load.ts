@@ -119,7 +119,8 @@ export class SeatLoad {
       case 'age':
         return known.length === 0 ? undefined : this.age(random.pick(known.slice(-10)));
       case 'sweep':
-        return void (await sweep());
+        await sweep();
+        return;
       case 'suspend':
       case 'reinstate':
         return this.ask({ kind: name, licenseId: license.id }, ({ api }) => api.post(`/licenses/${license.id}/${name}`));
