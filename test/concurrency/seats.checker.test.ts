@@ -60,7 +60,7 @@ describe('seats, under random use through two server processes', () => {
     }
     expect({ seed, broken }).toEqual({ seed, broken: [] });
     expect(load.outcomes()).toEqual(expect.arrayContaining(['activate 201', 'activate 422', 'deactivate 204', 'beat 200']));
-  });
+  }, 120_000);
 
   it('never ran into a deadlock', () => {
     expect(outputs.map((output) => output()).join('')).not.toMatch(/40P01|deadlock/);
