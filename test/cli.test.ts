@@ -1,34 +1,17 @@
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Running } from '../src/boot.js';
 import { anyone, withKey } from './support/client.js';
-import { ServerProcess, startServer } from './support/server.js';
+import { COMMAND, type Ended, latchkey, latchkeyProcess } from './support/command-line.js';
+import { startServer } from './support/server.js';
 import { testEnvironment } from './support/settings.js';
 import { Vendor } from './support/vendor.js';
 
-const COMMAND = fileURLToPath(new URL('../bin/latchkey.js', import.meta.url));
 const SECRET = /lk_(live|test|user)_[0-9A-Za-z]{38}/g;
-
-interface Ended {
-  code: number | string;
-  stdout: string;
-  stderr: string;
-}
-
-/** The built command as a user runs it, away from any `.env`. */
-function latchkey(args: string[], environment = testEnvironment()): Promise<Ended> {
-  const options = { env: { PATH: process.env.PATH ?? '', ...environment }, cwd: tmpdir() };
-  return new Promise((resolve) => {
-    execFile(process.execPath, [COMMAND, ...args], options, (error, stdout, stderr) => {
-      resolve({ code: error?.code ?? 0, stdout, stderr });
-    });
-  });
-}
 
 describe('the command line beside a server', () => {
   let server: Running;
@@ -45,19 +28,19 @@ describe('the command line beside a server', () => {
   it('creates an account whose two keys work, shows them that once, and refuses its slug to the next', async () => {
     const slug = `cli-${vendor.account.slug}`;
     const create = ['accounts', 'create', '--name', 'Command Line', '--slug', slug, '--email', 'owner@example.com'];
-    const created = await latchkey(create);
+    const created = await latchkeyProcess(create);
     expect(created).toMatchObject({ code: 0, stderr: '' });
     const keys = created.stdout.match(SECRET) ?? [];
     expect(keys.map((key) => key.slice(0, 7))).toEqual(['lk_live', 'lk_test']);
     expect(await Promise.all(keys.map(status))).toEqual([200, 200]);
 
-    const again = await latchkey([...create, '--json']);
+    const again = await latchkeyProcess([...create, '--json']);
     expect(again).toMatchObject({ code: 1, stderr: 'error: This slug is taken.\n' });
     expect(JSON.parse(again.stdout)).toEqual({
       error: { code: 'CONFLICT', message: 'This slug is taken.', details: { field: 'slug' } },
     });
 
-    const listed = await latchkey(['accounts', 'list', '--json']);
+    const listed = await latchkeyProcess(['accounts', 'list', '--json']);
     expect(listed.code).toBe(0);
     expect(JSON.parse(listed.stdout)).toContainEqual(
       expect.objectContaining({ slug, name: 'Command Line', ownerEmail: 'owner@example.com', suspendedAt: null }),
@@ -343,74 +326,21 @@ describe('mistakes', () => {
       /'prod' is invalid\. Allowed choices are live, test/,
     ],
   ])('exit code 2 for %s, told on stderr', async (_, args, told) => {
-    const ended = await latchkey(args, {});
+    const ended = await latchkeyProcess(args, {});
     expect(ended).toMatchObject({ code: 2, stdout: '' });
     expect(ended.stderr).toMatch(told);
   });
 
   it('exit code 1 for settings that cannot be right, a line for each', async () => {
-    const ended = await latchkey(['db', 'status'], { ...testEnvironment({ MASTER_KEY: 'short' }), DATABASE_POOLSIZE: '5' });
+    const ended = await latchkeyProcess(['db', 'status'], { ...testEnvironment({ MASTER_KEY: 'short' }), DATABASE_POOLSIZE: '5' });
     expect(ended).toMatchObject({ code: 1, stdout: '' });
     expect(ended.stderr).toMatch(/^error: MASTER_KEY: must be 32 bytes .*\nerror: DATABASE_POOLSIZE: is no setting of Latchkey .*\n$/);
   });
 
   it('exit code 1 when the database is away, without its password', async () => {
     const url = 'postgresql://latchkey:pass-word@127.0.0.1:1/latchkey';
-    const ended = await latchkey(['accounts', 'list'], testEnvironment({ DATABASE_URL: url }));
+    const ended = await latchkeyProcess(['accounts', 'list'], testEnvironment({ DATABASE_URL: url }));
     expect(ended).toMatchObject({ code: 1, stdout: '' });
     expect(ended.stderr).toMatch(/^error: The database cannot be reached: connect ECONNREFUSED 127\.0\.0\.1:1\n$/);
-  });
-});
-
-describe('the command line on the embedded database', () => {
-  let home: string;
-  let server: ServerProcess | undefined;
-  beforeEach(async () => {
-    home = await mkdtemp(join(tmpdir(), 'latchkey-cli-'));
-    // The user that PostgreSQL runs as has to get in.
-    await chmod(home, 0o755);
-  });
-  afterEach(async () => {
-    await server?.stop();
-    await rm(home, { recursive: true, force: true });
-  });
-
-  it('works before the first start, and beside a server that runs on the same directory', async () => {
-    const environment = { DATA_DIR: join(home, 'data') };
-    const before = await latchkey(['db', 'status', '--json'], environment);
-    expect(before).toMatchObject({ code: 1, stderr: `using a new database in ${environment.DATA_DIR}\n` });
-    expect(JSON.parse(before.stdout)).toMatchObject({
-      applied: [],
-      pending: ['initial', 'access', 'engine', 'lists', 'expiry', 'machines', 'sweeper'].map((name) => expect.stringContaining(`_${name}`)),
-      pending: ['initial', 'access', 'engine', 'lists', 'expiry', 'machines', 'heartbeats'].map((name) =>
-        expect.stringContaining(`_${name}`),
-      ),
-      failed: [],
-    });
-
-    expect(await latchkey(['db', 'migrate'], environment)).toMatchObject({
-      code: 0,
-      stderr: '',
-      stdout: expect.stringMatching(/^applied {2}\d+_initial\n/),
-    });
-    const create = ['accounts', 'create', '--name', 'First', '--slug', 'first', '--email', 'first@example.com', '--json'];
-    const created = await latchkey(create, environment);
-    expect(created).toMatchObject({ code: 0, stderr: '' });
-
-    // It would be refused if a command still held the directory.
-    server = await ServerProcess.start({ ...environment, PORT: '0' });
-    const works = async (key: string): Promise<unknown> =>
-      (await withKey(server!.url, key).get('/api-keys/current')).body.data.account.slug;
-    expect(await works(JSON.parse(created.stdout).apiKeys.live.key)).toBe('first');
-    const key = await latchkey(
-      ['keys', 'create', '--account', 'first', '--environment', 'test', '--name', 'second', '--quiet'],
-      environment,
-    );
-    expect(await works(key.stdout.trim())).toBe('first');
-    expect(await latchkey(['db', 'status'], environment)).toMatchObject({
-      code: 0,
-      stdout: expect.stringMatching(/^applied {2}\d+_initial\n/),
-    });
-    expect(await server.stop()).toBe(0);
   });
 });

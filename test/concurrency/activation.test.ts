@@ -1,8 +1,14 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
 import type { Reply } from '../support/client.js';
 import { ServerProcess } from '../support/server.js';
-import { testEnvironment } from '../support/settings.js';
-import { Vendor } from '../support/vendor.js';
+import { testDatabaseUrl, testEnvironment } from '../support/settings.js';
+import { expectStatus, Vendor } from '../support/vendor.js';
+
+/** Machines that want the same few seats. */
+const MANY = 10_000;
+/** Requests that are on their way at once: more only wait in the client. */
+const IN_FLIGHT = 64;
 
 /** Two server processes on one database, as in production: no lock inside a process can make these pass. */
 describe('seats, from two server processes at once', () => {
@@ -92,4 +98,95 @@ describe('seats, from two server processes at once', () => {
       expect([created.status, policyGone.status]).toEqual(created.status === 201 ? [201, 422] : [404, 204]);
     }
   });
+
+  const through = (index: number): Vendor => vendor.through(servers[index % servers.length]!.url);
+  const fingerprints = (count: number): string[] => Array.from({ length: count }, (_, index) => `fingerprint-${index}`);
+  const machineCountOf = async (license: { id: string }): Promise<number> =>
+    (await vendor.api.get(`/licenses/${license.id}`)).body.data.machineCount;
+
+  it(`gives out exactly 5 seats to ${MANY} machines, and counts them right`, async () => {
+    const license = await vendor.licenseUnder({ maxMachines: 5 });
+    const replies = await inFlight(fingerprints(MANY), (fingerprint, index) =>
+      fetch(`${servers[index % servers.length]!.url}/api/v1/machines`, {
+        method: 'POST',
+        headers: { authorization: `License ${license.key}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ fingerprint }),
+      }).then(async (reply) => `${reply.status} ${((await reply.json()) as { code?: string }).code ?? ''}`.trim()),
+    );
+    expect(counted(replies)).toEqual({ '201': 5, '422 MACHINE_LIMIT_EXCEEDED': MANY - 5 });
+    expect(await machinesOf(license)).toHaveLength(5);
+    expect(await machineCountOf(license)).toBe(5);
+  }, 120_000);
+
+  describe('where a fingerprint is unique in the account', () => {
+    it('lets exactly one of 100 licenses have it, however many ask at once', async () => {
+      const policy = await vendor.policy({ fingerprintUniqueness: 'PER_ACCOUNT' });
+      const { productId, id: policyId } = policy;
+      const made = expectStatus(await vendor.api.post('/licenses/bulk', { licenses: Array(100).fill({ productId, policyId }) }), 201);
+      const licenses: { id: string; key: string }[] = made.body.data;
+      const replies = await Promise.all(
+        licenses.map((license, index) => through(index).app(license).post('/machines', { fingerprint: 'one-for-all' })),
+      );
+      expect([count(replies, 201), count(replies, 422, 'FINGERPRINT_TAKEN')]).toEqual([1, 99]);
+      expect((await vendor.api.get('/machines?fingerprint=one-for-all')).body.data).toHaveLength(1);
+    });
+  });
+
+  describe('where machines may be replaced', () => {
+    it('lets exactly one of 100 successors have the seat of a machine', async () => {
+      const license = await vendor.licenseUnder({ maxMachines: 2, allowMachineTransfer: true });
+      const [replaced, stays] = [await vendor.activate(license, 'replaced'), await vendor.activate(license, 'stays')];
+      const replies = await Promise.all(
+        fingerprints(100).map((fingerprint, index) =>
+          through(index).app(license).post('/machines', { fingerprint, replaces: replaced.id }),
+        ),
+      );
+      expect([count(replies, 201), count(replies, 404)]).toEqual([1, 99]);
+      const successor = replies.find(({ status }) => status === 201)!.body.data;
+      expect((await machinesOf(license)).map(({ id }) => id).sort()).toEqual([stays.id, successor.id].sort());
+      expect(await machineCountOf(license)).toBe(2);
+    });
+  });
+
+  describe('where seats are leases', () => {
+    it('lets exactly as many take over as there are dead machines', async () => {
+      const rules = { floating: true, requireHeartbeat: true, heartbeatIntervalMinutes: 10, maxMachines: 2 };
+      const license = await vendor.licenseUnder(rules);
+      const dead = [await vendor.activate(license, 'dead-a-machine'), await vendor.activate(license, 'dead-b-machine')];
+      await aged(dead, 11);
+      const replies = await activateAll(license, fingerprints(50));
+      expect([count(replies, 201), count(replies, 422, 'MACHINE_LIMIT_EXCEEDED')]).toEqual([2, 48]);
+      const taken = replies.filter(({ status }) => status === 201).map(({ body }) => body.data.id);
+      expect((await machinesOf(license)).map(({ id }) => id).sort()).toEqual(taken.sort());
+      expect(await machineCountOf(license)).toBe(2);
+    });
+  });
 });
+
+/** What each item came to, no more than IN_FLIGHT at a time. */
+async function inFlight<Item, Result>(items: readonly Item[], work: (item: Item, index: number) => Promise<Result>): Promise<Result[]> {
+  const results: Result[] = [];
+  const waiting = items.entries();
+  const takeTurns = async (): Promise<void> => {
+    for (const [index, item] of waiting) results[index] = await work(item, index);
+  };
+  await Promise.all(Array.from({ length: IN_FLIGHT }, takeTurns));
+  return results;
+}
+
+function counted(names: readonly string[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const name of names) counts[name] = (counts[name] ?? 0) + 1;
+  return counts;
+}
+
+/** As if everything about the machines had happened so much earlier. */
+async function aged(machines: { id: string }[], minutes: number): Promise<void> {
+  const database = new pg.Client({ connectionString: testDatabaseUrl() });
+  await database.connect();
+  await database.query('UPDATE machine_pulse SET activated_at = activated_at - make_interval(mins => $2) WHERE machine_id = ANY($1)', [
+    machines.map(({ id }) => id),
+    minutes,
+  ]);
+  await database.end();
+}

@@ -1,0 +1,77 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
+import type { Running } from '../../src/boot.js';
+import { Random } from '../support/random.js';
+import { contradictions } from '../support/seat-history.js';
+import { SeatLoad } from '../support/seat-load.js';
+import { ServerProcess, startServer } from '../support/server.js';
+import { testDatabaseUrl, testEnvironment } from '../support/settings.js';
+
+/** Repeats one history, as far as its clients can: `SEATS_SEED=7 npm test -- seats.checker`. */
+const only = process.env.SEATS_SEED;
+const SEEDS = only === undefined ? Array.from({ length: 20 }, (_, index) => index + 1) : [Number(only)];
+/** In every fourth, one of the two servers is killed in the middle and started again: five times in all. */
+const isKilled = (seed: number): boolean => seed % 4 === 0;
+/** Another server may be at it, and skip what others hold: the next minute goes on. */
+const LAST_SWEEPS = 3;
+
+describe('seats, under random use through two server processes', () => {
+  /** The second is the one that is killed; null while it is away. */
+  const servers: (ServerProcess | null)[] = [null, null];
+  const outputs: (() => string)[] = [];
+  let database: pg.Pool;
+  let sweeping: Running;
+
+  const startSecond = async (index: number): Promise<void> => {
+    const server = await ServerProcess.start(testEnvironment({ LOG_LEVEL: 'warn' }));
+    outputs.push(() => server.output);
+    servers[index] = server;
+  };
+  beforeAll(async () => {
+    database = new pg.Pool({ connectionString: testDatabaseUrl(), max: 4 });
+    await Promise.all([startSecond(0), startSecond(1)]);
+    sweeping = await startServer();
+  });
+  afterAll(async () => {
+    for (const server of servers) await server?.stop();
+    await sweeping.stop();
+    await database.end();
+  });
+
+  it.each(SEEDS)('keeps every promise (SEATS_SEED=%i)', async (seed) => {
+    const random = new Random(seed);
+    const load = await SeatLoad.create({ random, database, servers, sweep: () => sweep(sweeping) });
+    const clients = load.run();
+    if (isKilled(seed)) {
+      await load.halfway();
+      const victim = servers[1]!;
+      servers[1] = null;
+      load.kills(victim);
+      await victim.stop('SIGKILL');
+      await startSecond(1);
+    }
+    await clients;
+
+    let broken: string[] = [];
+    for (let sweeps = 0; sweeps < LAST_SWEEPS; sweeps += 1) {
+      const sweptAt = (await sweep(sweeping)) ? Date.now() : null;
+      broken = contradictions(await load.history(sweptAt));
+      if (broken.length === 0) break;
+    }
+    expect({ seed, broken }).toEqual({ seed, broken: [] });
+    expect(load.outcomes()).toEqual(expect.arrayContaining(['activate 201', 'activate 422', 'deactivate 204', 'beat 200']));
+  }, 120_000);
+
+  it('never ran into a deadlock', () => {
+    expect(outputs.map((output) => output()).join('')).not.toMatch(/40P01|deadlock/);
+  });
+});
+
+/** False where this version has no sweeper yet. */
+async function sweep({ app }: Running): Promise<boolean> {
+  const path = '../../src/machines/sweep.worker.js';
+  const found = (await import(path).catch(() => null)) as { SweepWorker: new () => { sweep: () => Promise<void> } } | null;
+  if (found === null) return false;
+  await app.get(found.SweepWorker).sweep();
+  return true;
+}
