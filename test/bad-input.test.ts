@@ -390,7 +390,13 @@ describe('bad input', () => {
     it('an unknown query parameter is named', async () => {
       const names = ['noSuchParameter', 'environmentId', 'deletedAt', 'constructor'];
       const query = `?${names.map((name) => `${name}=1`).join('&')}`;
-      await expectRefusals(documented(), (target) => ({ query, ...(required(target).length > 0 ? { body: {} } : {}) }), invalid(...names));
+      // Of a route that takes both, whichever of query and body is wrong is named first.
+      const bodyFor = (target: Target) => (target.name === 'POST /api/v1/machines' ? { fingerprint: 'fingerprint-1' } : {});
+      await expectRefusals(
+        documented(),
+        (target) => ({ query, ...(required(target).length > 0 ? { body: bodyFor(target) } : {}) }),
+        invalid(...names),
+      );
     });
 
     it('a null byte in a query is refused', async () => {
