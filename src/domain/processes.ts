@@ -59,3 +59,23 @@ export function processLimit(
 export function mayStart(running: number, limit: Limit): boolean {
   return usageOf(running + 1, limit) !== 'exceeded';
 }
+
+/** How many process leases in force count together; of a group with none there may be no count. */
+export interface ProcessCount {
+  /** One of the machines that they count together with; null = with all of the license's. */
+  machineId: string | null;
+  running: number;
+}
+
+/** What a validation is judged by: of the groups of the matched machines the largest; null = no machine was matched. */
+export function countedProcesses(
+  { leasingStrategy }: Pick<PolicyRules, 'leasingStrategy'>,
+  machines: readonly { id: string }[],
+  counts: readonly ProcessCount[],
+): ProcessCount | null {
+  const countOf = (machineId: string | null): ProcessCount =>
+    counts.find((count) => count.machineId === machineId) ?? { machineId, running: 0 };
+  if (leasingStrategy === 'PER_LICENSE') return countOf(null);
+  const [first, ...others] = machines.map(({ id }) => countOf(id));
+  return others.reduce((most, count) => (count.running > (most?.running ?? 0) ? count : most), first) ?? null;
+}

@@ -5,9 +5,9 @@ import { machineStatus, type MachineStatus, nextHeartbeatAt } from './heartbeat.
 import { isRevoked } from './license-state.js';
 import { matchesNeeded, matchesOf } from './matching.js';
 import type { LeasingStrategy } from './policy.js';
-import { processLimit } from './processes.js';
+import { countedProcesses, processLimit } from './processes.js';
 import { limitOf, machineLimits, usageOf, type Limit, type MachineLimit } from './seats.js';
-import type { Facts, Outcome, ProcessCount, ValidationCode } from './validation.js';
+import type { Facts, Outcome, ValidationCode } from './validation.js';
 import { MAX_USES } from './usage.js';
 import { coversVersion } from './versions.js';
 
@@ -155,7 +155,7 @@ export const rules: readonly Rule[] = [
     judge: processVerdict,
     passes: 'The processes that run are within the limit.',
     compared: (facts) => {
-      const { machineId = null, running = null } = countedProcesses(facts) ?? {};
+      const { machineId = null, running = null } = countedProcesses(facts.policy, facts.machines, facts.processes) ?? {};
       const { leasingStrategy } = facts.policy;
       return { leasingStrategy, machineId, ...limitFacts(facts, running, processLimit(facts.license, facts.policy)) };
     },
@@ -320,15 +320,6 @@ function limitFacts({ policy }: Facts, used: number | null, { max, effective }: 
   return { used, max, limit: effective, overageStrategy: policy.overageStrategy };
 }
 
-/** The group that the request is judged by: of those of the matched machines the largest; null = none was matched. */
-function countedProcesses({ policy, machines, processes }: Facts): ProcessCount | null {
-  const countOf = (machineId: string | null): ProcessCount =>
-    processes.find((count) => count.machineId === machineId) ?? { machineId, running: 0 };
-  if (policy.leasingStrategy === 'PER_LICENSE') return countOf(null);
-  const [first, ...others] = machines.map(({ id }) => countOf(id));
-  return others.reduce((most, count) => (count.running > (most?.running ?? 0) ? count : most), first) ?? null;
-}
-
 const whereProcessesRun: Record<LeasingStrategy, string> = {
   PER_LICENSE: 'under the license',
   PER_MACHINE: 'on the machine',
@@ -338,7 +329,7 @@ const whereProcessesRun: Record<LeasingStrategy, string> = {
 function processVerdict(facts: Facts): Outcome {
   const { license, policy } = facts;
   const allowed = processLimit(license, policy);
-  const counted = countedProcesses(facts);
+  const counted = countedProcesses(facts.policy, facts.machines, facts.processes);
   if (allowed.max !== null && counted === null) return skip('Processes are limited per machine or user, and no machine was named.');
   const running = counted?.running ?? 0;
   const message = `${String(running)} processes run ${whereProcessesRun[policy.leasingStrategy]}, of ${String(allowed.max)} that the license allows.`;

@@ -6,6 +6,7 @@ import type { LicenseStateFacts } from './license-state.js';
 import type { MatchedMachine } from './matching.js';
 import type { Metadata } from './metadata.js';
 import type { PolicyRules } from './policy.js';
+import type { ProcessCount } from './processes.js';
 import type { MachineLimitOverrides, MachineTotals } from './seats.js';
 import { rules } from './validation-rules.js';
 
@@ -59,13 +60,6 @@ export interface ValidationRequest {
 }
 
 export interface ValidationMachine extends MatchedMachine, Pulse {}
-
-/** How many process leases in force count together; of a group with none there may be no count. */
-export interface ProcessCount {
-  /** One of the machines that they count together with; null = with all of the license's. */
-  machineId: string | null;
-  running: number;
-}
 
 export interface ValidationLicense extends LicenseStateFacts, MachineLimitOverrides, MachineTotals {
   id: string;

@@ -19,22 +19,26 @@ const LICENSE_COLUMNS = [
  */
 const MACHINES_OF_COMPONENT = 10;
 
-/** The machines of `license` that the fingerprints $2 lead to, own and components', some of them twice; newest first. */
+/** The machines of `license` that the fingerprints $2 lead to, own and components', some of them twice. */
+const MATCHED_MACHINES = `
+  SELECT environment_id, id, fingerprint
+    FROM machine
+   WHERE license_id = license.id AND fingerprint = ANY($2::text[]) AND deleted_at IS NULL
+   UNION ALL
+  SELECT whole.environment_id, whole.id, whole.fingerprint
+    FROM unnest($2::text[]) AS sent (fingerprint)
+   CROSS JOIN LATERAL (SELECT machine_id FROM machine_component
+                        WHERE license_id = license.id AND machine_component.fingerprint = sent.fingerprint
+                        ORDER BY machine_id DESC LIMIT ${String(MACHINES_OF_COMPONENT)}) AS part
+    JOIN machine AS whole ON whole.id = part.machine_id`;
+
+/** Newest first. */
 const MACHINES = `
   SELECT json_agg(json_build_array(machine.id, machine.fingerprint, pulse.activated_at, pulse.last_heartbeat_at,
                                    ARRAY(SELECT part.fingerprint FROM machine_component AS part
                                           WHERE part.license_id = license.id AND part.fingerprint = ANY($2::text[])
                                             AND part.machine_id = machine.id)) ORDER BY machine.id DESC)
-    FROM (SELECT environment_id, id, fingerprint
-            FROM machine
-           WHERE license_id = license.id AND fingerprint = ANY($2::text[]) AND deleted_at IS NULL
-           UNION ALL
-          SELECT whole.environment_id, whole.id, whole.fingerprint
-            FROM unnest($2::text[]) AS sent (fingerprint)
-           CROSS JOIN LATERAL (SELECT machine_id FROM machine_component
-                                WHERE license_id = license.id AND machine_component.fingerprint = sent.fingerprint
-                                ORDER BY machine_id DESC LIMIT ${String(MACHINES_OF_COMPONENT)}) AS part
-            JOIN machine AS whole ON whole.id = part.machine_id) AS machine
+    FROM (${MATCHED_MACHINES}) AS machine
     JOIN machine_pulse AS pulse ON pulse.environment_id = machine.environment_id AND pulse.machine_id = machine.id`;
 
 /**
@@ -72,7 +76,7 @@ const PROCESSES = `
        WHEN policy.leasing_strategy = 'PER_MACHINE' THEN (
          SELECT json_agg(json_build_array(counted.machine_id, counted.running))
            FROM (SELECT process.machine_id, count(*) AS running FROM machine_process AS process
-                  WHERE process.machine_id = ANY(ARRAY(${MATCHED_MACHINES})) AND ${LEASE_IN_FORCE}
+                  WHERE process.machine_id = ANY(ARRAY(SELECT matched.id FROM (${MATCHED_MACHINES}) AS matched)) AND ${LEASE_IN_FORCE}
                   GROUP BY process.machine_id) AS counted)
        ELSE (
          SELECT json_agg(json_build_array(named.id, counted.running))
@@ -81,7 +85,7 @@ const PROCESSES = `
                   WHERE process.license_id = license.id AND ${LEASE_IN_FORCE}
                   GROUP BY lower(holder.user_email)) AS counted
            JOIN machine AS named ON lower(named.user_email) IS NOT DISTINCT FROM counted.user_email
-          WHERE named.id = ANY(ARRAY(${MATCHED_MACHINES})))
+          WHERE named.id = ANY(ARRAY(SELECT matched.id FROM (${MATCHED_MACHINES}) AS matched)))
        END`;
 
 /**

@@ -38,29 +38,33 @@ describe('seats, under random use through two server processes', () => {
     await database.end();
   });
 
-  it.each(SEEDS)('keeps every promise (SEATS_SEED=%i)', async (seed) => {
-    const random = new Random(seed);
-    const load = await SeatLoad.create({ random, database, servers, sweep: () => sweep(sweeping) });
-    const clients = load.run();
-    if (isKilled(seed)) {
-      await load.halfway();
-      const victim = servers[1]!;
-      servers[1] = null;
-      load.kills(victim);
-      await victim.stop('SIGKILL');
-      await startSecond(1);
-    }
-    await clients;
+  it.each(SEEDS)(
+    'keeps every promise (SEATS_SEED=%i)',
+    async (seed) => {
+      const random = new Random(seed);
+      const load = await SeatLoad.create({ random, database, servers, sweep: () => sweep(sweeping) });
+      const clients = load.run();
+      if (isKilled(seed)) {
+        await load.halfway();
+        const victim = servers[1]!;
+        servers[1] = null;
+        load.kills(victim);
+        await victim.stop('SIGKILL');
+        await startSecond(1);
+      }
+      await clients;
 
-    let broken: string[] = [];
-    for (let sweeps = 0; sweeps < LAST_SWEEPS; sweeps += 1) {
-      const sweptAt = (await sweep(sweeping)) ? Date.now() : null;
-      broken = contradictions(await load.history(sweptAt));
-      if (broken.length === 0) break;
-    }
-    expect({ seed, broken }).toEqual({ seed, broken: [] });
-    expect(load.outcomes()).toEqual(expect.arrayContaining(['activate 201', 'activate 422', 'deactivate 204', 'beat 200']));
-  }, 120_000);
+      let broken: string[] = [];
+      for (let sweeps = 0; sweeps < LAST_SWEEPS; sweeps += 1) {
+        const sweptAt = (await sweep(sweeping)) ? Date.now() : null;
+        broken = contradictions(await load.history(sweptAt));
+        if (broken.length === 0) break;
+      }
+      expect({ seed, broken }).toEqual({ seed, broken: [] });
+      expect(load.outcomes()).toEqual(expect.arrayContaining(['activate 201', 'activate 422', 'deactivate 204', 'beat 200']));
+    },
+    120_000,
+  );
 
   it('never ran into a deadlock', () => {
     expect(outputs.map((output) => output()).join('')).not.toMatch(/40P01|deadlock/);
