@@ -8,6 +8,7 @@ import { MasterKey } from '../src/core/master-key.js';
 import { generateApiKey } from '../src/domain/api-key.js';
 import { allScopes } from '../src/domain/scopes.js';
 import { anyone, type Client, type Reply, withKey } from './support/client.js';
+import { eventually } from './support/eventually.js';
 import { startServer } from './support/server.js';
 import { testDatabaseUrl, testMasterKey } from './support/settings.js';
 import { expectStatus, Vendor } from './support/vendor.js';
@@ -52,14 +53,6 @@ describe('API keys', () => {
   async function logOf(id: string): Promise<{ action: string; before: Key; after: Key; environment_id: string }[]> {
     const { rows } = await database.query('SELECT * FROM audit_entry WHERE resource_id = $1 ORDER BY created_at, id', [id]);
     return rows;
-  }
-  async function eventually<T>(look: () => Promise<T>, isThere: (found: T) => boolean): Promise<T> {
-    for (const until = Date.now() + 20_000; ;) {
-      const found = await look();
-      if (isThere(found)) return found;
-      if (Date.now() > until) throw new Error(`it never came: ${JSON.stringify(found)}`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
   }
 
   describe('the fields', () => {

@@ -157,6 +157,7 @@ describe('a test clock', () => {
       ['machine.updated', 1],
       ['machine.dead', 2],
       ['machine.dead', 3],
+      ['machine.resurrected', 4],
       ['license.limit_reached', 4],
       ['machine.deactivated', 5],
       ['license.limit_reached', 5],

@@ -60,6 +60,12 @@ export async function beatProcess(
   return beaten ?? null;
 }
 
+/** Whether the process has a lease in force. */
+export async function isRunning(db: Db, process: { machineId: string; pid: string }, inForceAfter: Date): Promise<boolean> {
+  const found = await db.machineProcess.findFirst({ where: { ...process, lastHeartbeatAt: { gt: inForceAfter } }, select: { id: true } });
+  return found !== null;
+}
+
 /** Leases of a group that are in force. */
 export interface Running {
   count: number;

@@ -8,10 +8,14 @@ import { LatchkeyError, notFound } from '../domain/errors.js';
 import { machineStatus } from '../domain/heartbeat.js';
 import { requireUsable } from '../domain/license-state.js';
 import { inForceAfter, leaseGroupOf, mayStart, processLimit } from '../domain/processes.js';
-import { includePolicy, pulseOf } from './machines.dto.js';
+import type { License, Policy } from '../generated/prisma/client.js';
+import { includePolicy, type MachineRow, pulseOf } from './machines.dto.js';
 import { lockMachine, ownedBy } from './machines.service.js';
 import { type ProcessesQuery, type ProcessView, type StartProcessBody, toProcessView } from './processes.dto.js';
-import { beatProcess, findRunning, inGroup, ofProcess, processLimitExceeded, removeLapsed } from './processes.query.js';
+import { beatProcess, findRunning, inGroup, isRunning, ofProcess, processLimitExceeded, removeLapsed } from './processes.query.js';
+
+/** What leases are judged by. */
+type LeasingLicense = License & { policy: Policy; testClock: { frozenAt: Date } | null };
 
 /** Leases of the processes that run on machines. They are no management changes: neither log nor events tell of them. */
 @Injectable()
@@ -29,30 +33,47 @@ export class ProcessesService {
   start(caller: TenantPrincipal, machineId: string, { pid, metadata }: StartProcessBody): Promise<Answer<ProcessView>> {
     const { tenant } = caller;
     return this.database.within(tenant, async (db) => {
+      // Who gets no lease waits for nobody: that is seen before the license is held, and again behind it.
+      const seen = await findHolder(db, caller, machineId);
+      const hasLease = await isRunning(db, { machineId, pid }, this.requireRunnable(seen, seen.license).since);
+      if (!hasLease) await this.requireRoom(db, seen, seen.license);
+
       const { license, machine } = await lockMachine(db, caller, machineId);
       const { policy } = license;
-      const now = this.clock.now(license.testClock);
-      requireUsable(license, policy, now);
-      if (machineStatus(pulseOf(machine), policy, now) === 'dead')
-        throw new LatchkeyError('MACHINE_DEAD', 'The machine is dead: its heartbeat stayed away for too long.');
-      const since = inForceAfter(policy, now);
-      const group = leaseGroupOf(policy.leasingStrategy, machine);
-      const limit = processLimit(license, policy);
-      const isLimited = limit.effective !== null;
-      await removeLapsed(db, isLimited ? inGroup(group) : ofProcess(machineId, pid), since);
+      const { now, since } = this.requireRunnable(machine, license);
+      const isLimited = processLimit(license, policy).effective !== null;
+      await removeLapsed(db, isLimited ? inGroup(leaseGroupOf(policy.leasingStrategy, machine)) : ofProcess(machineId, pid), since);
       const existing = await beatProcess(db, { machineId, pid }, since, now);
       if (existing !== null) return new Answer(HttpStatus.OK, toProcessView(existing, policy, tenant.environment));
 
-      if (isLimited) {
-        const running = await findRunning(db, group, since);
-        if (!mayStart(running.count, limit)) throw processLimitExceeded(group, limit, running);
-      }
+      await this.requireRoom(db, machine, license);
       const started = await db.machineProcess.create({
         data: { licenseId: license.id, machineId, pid, metadata, lastHeartbeatAt: now, createdAt: now },
       });
       const location = `/api/v1/machines/${machineId}/processes/${encodeURIComponent(pid)}`;
       return new Answer(HttpStatus.CREATED, toProcessView(started, policy, tenant.environment), location);
     });
+  }
+
+  /**
+   * The license's time, and after when leases beat last that are in force then.
+   * @throws 403 for a license that is not usable, 422 MACHINE_DEAD
+   */
+  private requireRunnable(machine: MachineRow, { policy, testClock, ...license }: LeasingLicense): { now: Date; since: Date } {
+    const now = this.clock.now(testClock);
+    requireUsable(license, policy, now);
+    if (machineStatus(pulseOf(machine), policy, now) === 'dead')
+      throw new LatchkeyError('MACHINE_DEAD', 'The machine is dead: its heartbeat stayed away for too long.');
+    return { now, since: inForceAfter(policy, now) };
+  }
+
+  /** @throws 422 PROCESS_LIMIT_EXCEEDED when one more of the machine's group is too many */
+  private async requireRoom(db: Db, machine: MachineRow, { policy, testClock, ...license }: LeasingLicense): Promise<void> {
+    const limit = processLimit(license, policy);
+    if (limit.effective === null) return;
+    const group = leaseGroupOf(policy.leasingStrategy, machine);
+    const running = await findRunning(db, group, inForceAfter(policy, this.clock.now(testClock)));
+    if (!mayStart(running.count, limit)) throw processLimitExceeded(group, limit, running);
   }
 
   /** Acknowledged only once it is stored. 404 for a lease that has ended: the process starts a new one. */

@@ -1,4 +1,5 @@
 import type { Db, Tenant } from '../core/database.js';
+import { LEASE_INTERVALS } from '../domain/processes.js';
 import { byLicense, type Due, type DueFor } from '../licenses/due.query.js';
 import { includeForView } from '../licenses/licenses.dto.js';
 
@@ -135,9 +136,6 @@ export interface LapsedProcess extends Omit<Tenant, 'segmentId'> {
   id: string;
 }
 
-/** How many heartbeat intervals of its policy a lease outlives its last beat (contract: resources.md, "processes"). */
-const INTERVALS_OF_A_LEASE = 2;
-
 /**
  * Looks at up to `entries` leases of all tenants after that one, in order of their ids, and finds up to `limit` that have
  * lapsed. `after` is where it goes on; null = all were looked at.
@@ -163,10 +161,10 @@ export async function walkProcesses(
               FROM license JOIN policy ON policy.id = license.policy_id
              WHERE license.id = walked.license_id AND license.test_clock_id IS NULL
                AND walked.last_heartbeat_at
-                   <= ${now}::timestamptz - make_interval(mins => ${INTERVALS_OF_A_LEASE}::int * policy.heartbeat_interval_minutes)
+                   <= ${now}::timestamptz - make_interval(mins => ${LEASE_INTERVALS}::int * policy.heartbeat_interval_minutes)
              LIMIT 1) AS rule
             -- No interval is shorter than a minute.
-            ON walked.last_heartbeat_at <= ${now}::timestamptz - make_interval(mins => ${INTERVALS_OF_A_LEASE}::int)
+            ON walked.last_heartbeat_at <= ${now}::timestamptz - make_interval(mins => ${LEASE_INTERVALS}::int)
          WHERE rule.lapsed OR walked.position = ${entries}
          ORDER BY walked.id
          LIMIT ${limit}) AS found
@@ -188,7 +186,7 @@ export async function removeLapsed(db: Db, ids: readonly string[], now: Date): P
          JOIN policy ON policy.id = license.policy_id
         WHERE process.id = ANY(${ids}::uuid[])
           AND process.last_heartbeat_at
-              <= ${now}::timestamptz - make_interval(mins => ${INTERVALS_OF_A_LEASE}::int * policy.heartbeat_interval_minutes)
+              <= ${now}::timestamptz - make_interval(mins => ${LEASE_INTERVALS}::int * policy.heartbeat_interval_minutes)
         ORDER BY process.id
           FOR UPDATE OF process SKIP LOCKED)`;
 }
