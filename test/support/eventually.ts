@@ -1,0 +1,12 @@
+const DEADLINE_MS = 20_000;
+const PAUSE_MS = 50;
+
+/** What is looked at, once it is as wanted: for what another part of the system does a moment later. */
+export async function eventually<T>(look: () => Promise<T>, isThere: (found: T) => boolean): Promise<T> {
+  for (const until = Date.now() + DEADLINE_MS; ;) {
+    const found = await look();
+    if (isThere(found)) return found;
+    if (Date.now() > until) throw new Error(`it never came: ${JSON.stringify(found)}`);
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+  }
+}
