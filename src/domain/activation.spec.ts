@@ -136,6 +136,8 @@ describe('seats of the dead', () => {
     ['as many as it takes', [silent('a', 20, 4), silent('b', 30, 4)], { policy: { ...policy, maxCores: 8 }, size: { ...noSize, cores: 8 } }, ['b', 'a']],
     ['none when all are not enough', [silent('a', 20, 4), silent('b', 30, 4)], { policy: { ...policy, maxCores: 8 }, size: { ...noSize, cores: 9 } }, 'refused'],
     ['one that gives too little is spared', [silent('a', 30, 1), silent('b', 20, 8)], { policy: { ...policy, maxMachines: 9, maxCores: 9 }, size: { ...noSize, cores: 8 } }, ['b']],
+    ['none makes room where the limit was lowered, and the living are too many', [silent('a', 30), silent('b', 1), silent('c', 1)], {}, 'refused'],
+    ['all the dead go where the limit was lowered', [silent('a', 30), silent('b', 20), silent('c', 1)], {}, ['a', 'b']],
     ['the one that is replaced is not taken twice', [silent('a', 30), silent('b', 20)], { replaced: seated('a') }, []],
   ])('%s', (_, machines, changes, expected) => {
     expect(take(machines, changes)).toEqual(expected);
@@ -149,8 +151,8 @@ describe('seats of the dead', () => {
         const rules = { ...policy, maxMachines, maxCores: 20 };
         const facts = factsOf(machines, { policy: rules, size: { ...noSize, cores } });
         const fits = (gone: readonly SeatedPulse[]): boolean => {
-          const left = gone.reduce((totals, one) => totalsWith(totals, one, -1), totalsWith(facts.totals, facts.size, 1));
-          return passedLimit(facts.totals, left, facts.license, rules) === null;
+          const left = gone.reduce((totals, one) => totalsWith(totals, one, -1), facts.totals);
+          return passedLimit(left, totalsWith(left, facts.size, 1), facts.license, rules) === null;
         };
         const dead = machines.filter((one) => machineStatus(one, rules, now) === 'dead');
         const activation = decideActivation(facts, machines);

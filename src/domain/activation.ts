@@ -102,7 +102,8 @@ export function decideActivation(facts: ActivationFacts, others: readonly Seated
     candidates,
     policy,
     now,
-    (gone) => passedLimit(facts.totals, without(next, gone), license, policy) === null,
+    // As if they had gone before: on a license that is over its limits their seats are no room for the next.
+    (gone) => passedLimit(without(facts.totals, gone), without(next, gone), license, policy) === null,
   );
   if (takenOver === null) return { outcome: 'refused', passed };
   return {
