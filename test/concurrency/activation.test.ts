@@ -135,7 +135,7 @@ describe('seats, from two server processes at once', () => {
   describe('where machines may be replaced', () => {
     it('lets exactly one of 100 successors have the seat of a machine', async () => {
       const license = await vendor.licenseUnder({ maxMachines: 2, allowMachineTransfer: true });
-      const [replaced, stays] = [await vendor.activate(license, 'replaced'), await vendor.activate(license, 'stays')];
+      const [replaced, stays] = [await vendor.activate(license, 'machine-replaced'), await vendor.activate(license, 'machine-stays')];
       const replies = await Promise.all(
         fingerprints(100).map((fingerprint, index) =>
           through(index).app(license).post('/machines', { fingerprint, replaces: replaced.id }),

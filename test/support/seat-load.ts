@@ -6,7 +6,7 @@ import type { ServerProcess } from './server.js';
 import { Vendor } from './vendor.js';
 
 const CLIENTS = 8;
-const OPERATIONS_PER_CLIENT = 25;
+const OPERATIONS_PER_CLIENT = 15;
 /** So few that clients meet on them. */
 const FINGERPRINTS = Array.from({ length: 6 }, (_, index) => `fingerprint-${index}`);
 const WEIGHTS = {
