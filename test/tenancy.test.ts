@@ -861,6 +861,8 @@ const allowedAcrossTenants: Record<string, string> = {
   'machines/sweep.worker.ts: find leases of processes that lapsed': 'of all tenants, by their last beat; each is then ended within its own',
   'machines/sweep.worker.ts: find machines that are to be swept': 'of all tenants, by their last beat; each is then swept within its own',
   'machines/sweep.worker.ts: find policies under which machines die': 'their ids alone, to walk through their machines',
+  'machines/activation.service.ts: FIND_OFFERED': 'machines of a license that was found for its caller, in their environment',
+  'machines/activation.service.ts: FIND_SEATS': "a license of the caller's environment and segment, and nothing of any other",
   'machines/heartbeats.service.ts: FIND_BEATING':
     "machines of many callers in one statement, each by its license's key or within its caller's environment",
   'machines/heartbeats.service.ts: KEEP_BEATS':

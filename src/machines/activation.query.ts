@@ -36,39 +36,56 @@ export interface Seats {
   isTakenElsewhere: boolean;
 }
 
-interface Wanted {
+export interface Wanted {
   licenseId: string;
   fingerprint: string;
   replaces: string | undefined;
 }
 
-const facts = Prisma.raw(
-  [
-    ...columnsOf('license', licenseFields),
-    ...columnsOf('policy', policyFields),
-    ...columnsOf('clock', ['id', 'frozenAt']),
-    ...columnsOf('existing', Object.keys(Prisma.MachineScalarFieldEnum)),
-    ...columnsOf('pulse', ['activatedAt', 'lastHeartbeatAt']),
-    ...columnsOf('replaced', replacedFields),
-  ].join(', '),
-);
+const facts = [
+  ...columnsOf('license', licenseFields),
+  ...columnsOf('policy', policyFields),
+  ...columnsOf('clock', ['id', 'frozenAt']),
+  ...columnsOf('existing', Object.keys(Prisma.MachineScalarFieldEnum)),
+  ...columnsOf('pulse', ['activatedAt', 'lastHeartbeatAt']),
+  ...columnsOf('replaced', replacedFields),
+].join(', ');
 
-/** One round trip, nothing held. Null when there is no such license for the caller. */
-export async function findSeats(db: Db, { segmentId }: Tenant, { licenseId, fingerprint, replaces }: Wanted): Promise<Seats | null> {
-  const mine = segmentId === null ? Prisma.empty : Prisma.sql`AND license.segment_id = ${segmentId}::uuid`;
-  const [row] = await db.$queryRaw<Record<string, unknown>[]>`
+/**
+ * One round trip, nothing held: the license $1 of the environment $2, and where the caller sees only that, of the segment
+ * $3; what has the fingerprint $4, and the machine $5 that is to be replaced. No row when there is no such license for them.
+ */
+export const FIND_SEATS = {
+  name: 'find_seats',
+  text: `
     SELECT ${facts},
            CASE WHEN policy.fingerprint_uniqueness = 'PER_LICENSE' OR existing.id IS NOT NULL THEN false
-                ELSE fingerprint_is_taken(license.environment_id, license.id, ${fingerprint}) END AS "isTakenElsewhere"
+                ELSE fingerprint_is_taken(license.environment_id, license.id, $4) END AS "isTakenElsewhere"
       FROM license
       JOIN policy ON policy.id = license.policy_id
       LEFT JOIN test_clock AS clock ON clock.id = license.test_clock_id
       LEFT JOIN machine AS existing
-        ON existing.license_id = license.id AND existing.fingerprint = ${fingerprint} AND existing.deleted_at IS NULL
+        ON existing.license_id = license.id AND existing.fingerprint = $4 AND existing.deleted_at IS NULL
       LEFT JOIN machine_pulse AS pulse ON pulse.environment_id = existing.environment_id AND pulse.machine_id = existing.id
-      LEFT JOIN machine AS replaced ON replaced.id = ${replaces ?? null}::uuid AND replaced.license_id = license.id
-     WHERE license.id = ${licenseId}::uuid AND license.deleted_at IS NULL ${mine}`;
-  if (row === undefined) return null;
+      LEFT JOIN machine AS replaced ON replaced.id = $5::uuid AND replaced.license_id = license.id
+     WHERE license.id = $1::uuid AND license.environment_id = $2::uuid AND license.deleted_at IS NULL
+       AND ($3::uuid IS NULL OR license.segment_id = $3::uuid)`,
+};
+
+/** The values of `FIND_SEATS`. */
+export function seatsAsked({ environmentId, segmentId }: Tenant, { licenseId, fingerprint, replaces }: Wanted): unknown[] {
+  return [licenseId, environmentId, segmentId, fingerprint, replaces ?? null];
+}
+
+export type SeatsRow = Record<string, unknown>;
+
+/** The same within a unit of work. */
+export async function findSeats(db: Db, tenant: Tenant, wanted: Wanted): Promise<Seats | null> {
+  const [row] = await db.$queryRawUnsafe<SeatsRow[]>(FIND_SEATS.text, ...seatsAsked(tenant, wanted));
+  return row === undefined ? null : toSeats(row);
+}
+
+export function toSeats(row: SeatsRow): Seats {
   const existing = partOf(row, 'existing');
   return {
     license: partOf(row, 'license'),

@@ -13,7 +13,20 @@ import { invalid, type LatchkeyError, notFound } from '../domain/errors.js';
 import { clockStartedBy } from '../domain/expiry.js';
 import { MINUTE_MS } from '../domain/heartbeat.js';
 import { recordStartedTerm } from '../licenses/term.query.js';
-import { deactivateSome, findDead, findSeats, holdDead, type Seats, tellLimitReached, writeSeats } from './activation.query.js';
+import {
+  deactivateSome,
+  FIND_SEATS,
+  findDead,
+  findSeats,
+  holdDead,
+  type Seats,
+  seatsAsked,
+  type SeatsRow,
+  tellLimitReached,
+  toSeats,
+  type Wanted,
+  writeSeats,
+} from './activation.query.js';
 import {
   type ActivateMachineBody,
   type ActivateMachineQuery,
@@ -22,7 +35,7 @@ import {
   toMachineColumns,
   toMachineView,
 } from './machines.dto.js';
-import { limitExceeded, totalsOf } from './machines.query.js';
+import { FIND_OFFERED, limitExceeded, type OfferedMachine, totalsOf } from './machines.query.js';
 
 /** Of how many licenses it is remembered that their limit was told. */
 const REMEMBERED = 10_000;
@@ -48,10 +61,13 @@ interface Judged extends Seats {
 
 type Outcome = Answer<MachineView> | Refusal;
 
+type Refused = Extract<Activation, { outcome: 'refused' }>;
+
 interface Refusal {
-  error: LatchkeyError;
-  /** Set when it was told, by whomever: what it is remembered by, and when that was, in the license's time. */
-  told: { name: string; at: Date } | null;
+  judged: Judged;
+  passed: Refused;
+  /** When it was told, by whomever, in the license's time; null = it was not, or another is just telling it. */
+  toldAt: Date | null;
 }
 
 /** Seats are taken here (docs/decisions/0005-seats.md). */
@@ -81,21 +97,34 @@ export class ActivationService {
     // Of the caller's environment: naming another's license uses up nothing of theirs. Trying has a window of its own.
     const window = `${wish.tenant.environmentId}:${wish.licenseId}${dryRun ? ':dry' : ''}`;
     await this.rateLimits.admit('activate', window);
-    const outcome = await this.database.within(wish.tenant, (db) => this.decide(db, wish, dryRun));
+    const seen = await this.look(wish);
+    if (seen.activation.outcome !== 'refused' && (dryRun || !isChange(seen.activation))) return answerTo(wish, seen);
+    if (seen.activation.outcome === 'refused' && !takesOver(seen) && (dryRun || this.wasTold(seen)))
+      throw await this.limitExceeded(wish, seen, seen.activation);
+    const outcome = await this.database.within(wish.tenant, (db) => this.decide(db, wish, seen, dryRun));
     if (outcome instanceof Answer) return outcome;
-    const { error, told } = outcome;
+    const { passed, judged, toldAt } = outcome;
     // Behind the commit: that it was refused is told, too.
-    if (told !== null)
+    if (toldAt !== null)
       this.database.afterCommit(() => {
-        this.told.set(told.name, told.at);
+        this.told.set(toldAs(judged), toldAt);
       });
-    throw error;
+    throw await this.limitExceeded(wish, judged, passed);
   }
 
-  private async decide(db: Db, wish: Wish, dryRun: boolean): Promise<Outcome> {
-    const seen = await this.judge(db, wish);
-    if (seen.activation.outcome === 'refused') return this.refuse(db, wish, seen, seen.activation, dryRun);
-    if (dryRun || !isChange(seen.activation)) return answerTo(wish, seen);
+  /** By a single read, for which nothing is held and no transaction begun. Machines that may be taken over are not looked at. */
+  private async look(wish: Wish): Promise<Judged> {
+    const [row] = await this.database.lookup<SeatsRow>(FIND_SEATS, seatsAsked(wish.tenant, wantedIn(wish)));
+    return this.judge(wish, row === undefined ? null : toSeats(row));
+  }
+
+  /** What a look could not settle: a seat is there to be taken, perhaps from the dead, or the refusal is to be told. */
+  private async decide(db: Db, wish: Wish, seen: Judged, dryRun: boolean): Promise<Outcome> {
+    if (seen.activation.outcome === 'refused') {
+      const again = takesOver(seen) ? await this.judgeWithDead(db, wish) : seen;
+      if (again.activation.outcome === 'refused') return this.refuse(db, wish, again, again.activation, dryRun);
+      if (dryRun || !isChange(again.activation)) return answerTo(wish, again);
+    }
     const { tenant, licenseId, field } = wish;
     await hold(db, tenant, 'license', licenseId, field);
     const held = await this.judgeHeld(db, wish);
@@ -103,45 +132,48 @@ export class ActivationService {
     return isChange(held.activation) ? carryOut(db, wish, held, held.activation) : answerTo(wish, held);
   }
 
-  private async judge(db: Db, wish: Wish): Promise<Judged> {
-    const { tenant, credential, licenseId, field, body, replaces } = wish;
-    const seats = await findSeats(db, tenant, { licenseId, fingerprint: body.fingerprint, replaces });
+  private async judgeWithDead(db: Db, wish: Wish): Promise<Judged> {
+    const found = await findSeats(db, wish.tenant, wantedIn(wish));
+    const judged = this.judge(wish, found);
+    if (judged.activation.outcome !== 'refused' || !takesOver(judged)) return judged;
+    return this.judge(wish, found, await findDead(db, judged.license.id, judged.policy, judged.now));
+  }
+
+  /** @throws 403, 404, 422 as `decideActivation` */
+  private judge({ credential, field, body, replaces }: Wish, seats: Seats | null, dead: SeatedPulse[] = []): Judged {
     if (seats === null) throw notFound('license', field);
-    const { license, policy } = seats;
+    const { license } = seats;
     const now = this.clock.now(seats.testClock);
     const replaced = replaces === undefined ? undefined : seats.replaced;
     const size = { cores: body.cores ?? null, memoryMb: body.memoryMb ?? null, diskMb: body.diskMb ?? null };
     const facts = { ...seats, credential, totals: totalsOf(license), replaced, size, now };
-    const activation = decideActivation(facts, []);
-    if (activation.outcome !== 'refused' || !policy.floating || !policy.requireHeartbeat) return { ...seats, now, dead: [], activation };
-    const dead = await findDead(db, license.id, policy, now);
     return { ...seats, now, dead, activation: decideActivation(facts, dead) };
   }
 
   /** Under the license's lock. A machine that beats meanwhile is not dead any more: then it is judged again without it. */
   private async judgeHeld(db: Db, wish: Wish): Promise<Judged> {
     for (;;) {
-      const held = await this.judge(db, wish);
+      const held = await this.judgeWithDead(db, wish);
       const takenOver = held.activation.outcome === 'granted' ? held.activation.takenOver : [];
       const dead = held.dead.filter(({ id }) => takenOver.includes(id));
       if (dead.length === 0 || (await holdDead(db, wish.tenant, dead))) return held;
     }
   }
 
-  private async refuse(
-    db: Db,
-    { tenant }: Wish,
-    { license, now }: Judged,
-    { passed }: Extract<Activation, { outcome: 'refused' }>,
-    dryRun: boolean,
-  ): Promise<Refusal> {
-    const error = await limitExceeded(db, license.id, passed, totalsOf(license));
-    // Of this clock: the times of another are no measure for its own.
-    const name = `${license.id} ${license.testClockId ?? ''}`;
-    const toldAt = this.told.get(name);
-    if (dryRun || (toldAt !== undefined && toldAt.getTime() > now.getTime() - MINUTE_MS)) return { error, told: null };
-    const at = await tellLimitReached(db, tenant, license, now);
-    return { error, told: at === null ? null : { name, at } };
+  private async refuse(db: Db, { tenant }: Wish, judged: Judged, passed: Refused, dryRun: boolean): Promise<Refusal> {
+    const isSilent = dryRun || this.wasTold(judged);
+    return { passed, judged, toldAt: isSilent ? null : await tellLimitReached(db, tenant, judged.license, judged.now) };
+  }
+
+  /** That the limit of the license was reached, within the last minute of its time, as far as this process knows. */
+  private wasTold(judged: Judged): boolean {
+    const toldAt = this.told.get(toldAs(judged));
+    return toldAt !== undefined && toldAt.getTime() > judged.now.getTime() - MINUTE_MS;
+  }
+
+  private async limitExceeded({ tenant }: Wish, { license }: Judged, { passed }: Refused): Promise<LatchkeyError> {
+    const machines = await this.database.lookup<OfferedMachine>(FIND_OFFERED, [license.id, tenant.environmentId]);
+    return limitExceeded(passed, totalsOf(license), machines);
   }
 }
 
@@ -156,6 +188,20 @@ function wishOf(caller: TenantPrincipal, body: ActivateMachineBody, ip: string):
   }
   if (named !== undefined && named !== caller.licenseId) throw notFound('license', 'licenseId');
   return { ...wish, credential: 'license', licenseId: caller.licenseId, field: undefined };
+}
+
+function wantedIn({ licenseId, body, replaces }: Wish): Wanted {
+  return { licenseId, fingerprint: body.fingerprint, replaces };
+}
+
+/** Whether seats of dead machines can be had. */
+function takesOver({ policy }: Judged): boolean {
+  return policy.floating && policy.requireHeartbeat;
+}
+
+/** Of this clock: the times of another are no measure for its own. */
+function toldAs({ license }: Judged): string {
+  return `${license.id} ${license.testClockId ?? ''}`;
 }
 
 type Allowed = Exclude<Activation, { outcome: 'refused' }>;

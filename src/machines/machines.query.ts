@@ -27,7 +27,8 @@ export function totalsOf(license: Pick<License, keyof MachineTotals>): MachineTo
 export async function refusalFor(db: Db, license: License, policy: Policy, next: MachineTotals): Promise<LatchkeyError | null> {
   const current = totalsOf(license);
   const passed = passedLimit(current, next, license, policy);
-  return passed === null ? null : limitExceeded(db, license.id, passed, current);
+  if (passed === null) return null;
+  return limitExceeded(passed, current, await db.$queryRawUnsafe<OfferedMachine[]>(FIND_OFFERED.text, license.id, license.environmentId));
 }
 
 /** Deactivate all machines of a license that is held, each with its record; its totals are the caller's to set. */
@@ -59,25 +60,33 @@ export async function deactivateAll(
   }
 }
 
+/** A machine that could be freed. */
+export interface OfferedMachine {
+  id: string;
+  name: string | null;
+  platform: string | null;
+  lastHeartbeatAt: Date | null;
+}
+
+/** Of the license $1 in the environment $2. */
+export const FIND_OFFERED = {
+  name: 'find_offered',
+  text: `
+    SELECT machine.id, machine.name, machine.platform::text, pulse.last_heartbeat_at AS "lastHeartbeatAt"
+      FROM machine
+      JOIN machine_pulse AS pulse ON pulse.environment_id = machine.environment_id AND pulse.machine_id = machine.id
+     WHERE machine.license_id = $1::uuid AND machine.environment_id = $2::uuid AND machine.deleted_at IS NULL
+     ORDER BY COALESCE(pulse.last_heartbeat_at, pulse.activated_at), machine.id
+     LIMIT ${String(OFFERED_MACHINES)}`,
+};
+
 /**
  * 422 with the code of the limit, and with the machines that are in its way: those that are the least missed first, which
  * gave no sign of life for the longest; their activation is one.
  */
-export async function limitExceeded(
-  db: Db,
-  licenseId: string,
-  { limit, allowed }: LimitVerdict,
-  current: MachineTotals,
-): Promise<LatchkeyError> {
+export function limitExceeded({ limit, allowed }: LimitVerdict, current: MachineTotals, machines: OfferedMachine[]): LatchkeyError {
   const used = current[limit.total];
   const message = `The license allows ${String(allowed.effective)} ${limit.what}, and ${String(used)} are in use.`;
-  const machines = await db.$queryRaw<{ id: string; name: string | null; platform: string | null; lastHeartbeatAt: Date | null }[]>`
-    SELECT machine.id, machine.name, machine.platform::text, pulse.last_heartbeat_at AS "lastHeartbeatAt"
-      FROM machine
-      JOIN machine_pulse AS pulse ON pulse.environment_id = machine.environment_id AND pulse.machine_id = machine.id
-     WHERE machine.license_id = ${licenseId}::uuid AND machine.deleted_at IS NULL
-     ORDER BY COALESCE(pulse.last_heartbeat_at, pulse.activated_at), machine.id
-     LIMIT ${OFFERED_MACHINES}`;
   return new LatchkeyError(limit.code, message, { limit: allowed.effective, max: allowed.max, used, machines });
 }
 

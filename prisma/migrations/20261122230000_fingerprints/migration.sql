@@ -83,3 +83,6 @@ BEGIN
   PERFORM set_config('app.segment_id', segment, true);
 END
 $$;
+
+-- What a look at the seats of a license asks beside all that validation does.
+GRANT SELECT ("segment_id") ON "license" TO latchkey_lookup;
