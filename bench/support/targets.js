@@ -7,6 +7,7 @@ import { cpuSecondsOf, databaseCpuSeconds } from './cpu-time.js';
 const SERVER = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 const BASELINES = fileURLToPath(new URL('./baselines.js', import.meta.url));
 const MACHINE_BASELINES = fileURLToPath(new URL('./machine-baselines.js', import.meta.url));
+const APPLICATION = fileURLToPath(new URL('./auth-app.js', import.meta.url));
 const READY = /is ready at (\S+)/;
 const STOP_TIMEOUT_MS = 10_000;
 const KEPT_OUTPUT = 4000;
@@ -98,6 +99,13 @@ export function startServer(settings, cleanup, changes = {}) {
 export function startBaseline(name, kind, { answer = '', ...settings }, cleanup) {
   const environment = { DATABASE_URL: settings.databaseUrl, MASTER_KEY: settings.masterKey, BENCH_ANSWER: answer };
   return start(name, [BASELINES, kind], { ...settings, environment }, cleanup);
+}
+
+/** The application with routes of the bench's own (bench/support/auth-app.js). */
+export function startBenchApplication(name, settings, cleanup) {
+  const { databaseUrl, masterKey } = settings;
+  const environment = { DATABASE_URL: databaseUrl, MASTER_KEY: masterKey, LOG_LEVEL: 'warn', ...unlimited };
+  return start(name, [APPLICATION], { ...settings, environment }, cleanup);
 }
 
 /** One of bench/support/machine-baselines.js. */
