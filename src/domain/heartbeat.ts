@@ -1,3 +1,4 @@
+import { LatchkeyError } from './errors.js';
 import type { PolicyRules } from './policy.js';
 
 /** Whether a machine is alive (contract: resources.md, `requireHeartbeat` and its neighbours). */
@@ -51,4 +52,12 @@ export function judgeBeat(pulse: Pulse, policy: HeartbeatPolicy, now: Date): Bea
 export function beaten(pulse: Pulse, at: Date): Pulse {
   const { lastHeartbeatAt } = pulse;
   return { ...pulse, lastHeartbeatAt: lastHeartbeatAt !== null && lastHeartbeatAt > at ? lastHeartbeatAt : at };
+}
+
+/** 422 for what only a living machine may do. */
+export function machineDead(): LatchkeyError {
+  return new LatchkeyError(
+    'MACHINE_DEAD',
+    'The machine is dead: its heartbeat stayed away for too long. To use it again, deactivate it and activate it anew.',
+  );
 }

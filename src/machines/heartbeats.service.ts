@@ -3,8 +3,8 @@ import type { TenantPrincipal } from '../auth/principal.js';
 import { Clock } from '../core/clock.js';
 import { Database } from '../core/database.js';
 import { Grouped } from '../core/grouped.js';
-import { LatchkeyError, notFound } from '../domain/errors.js';
-import { beaten, judgeBeat } from '../domain/heartbeat.js';
+import { type LatchkeyError, notFound } from '../domain/errors.js';
+import { beaten, judgeBeat, machineDead } from '../domain/heartbeat.js';
 import { requireUsable } from '../domain/license-state.js';
 import {
   asked,
@@ -88,7 +88,7 @@ export class HeartbeatsService implements OnApplicationShutdown {
       const now = this.clock.now(license.testClock);
       requireUsable(license, license.policy, now);
       const verdict = judgeBeat(machine.pulse, license.policy, now);
-      if (verdict === 'too_late') throw dead();
+      if (verdict === 'too_late') throw machineDead();
       const pulse = await keepBeat(db, machine, now);
       if (verdict === 'resurrects') await tellResurrection(db, machine, pulse, environment, now);
       return toMachineView({ ...machine, pulse }, license.policy, environment, now);
@@ -107,15 +107,11 @@ function judge(row: BeatingRow, now: Date): GroupOutcome | LatchkeyError {
   const { activatedAt, lastHeartbeatAt } = row;
   const pulse = { activatedAt, lastHeartbeatAt };
   const verdict = judgeBeat(pulse, row, now);
-  if (verdict === 'too_late') return dead();
+  if (verdict === 'too_late') return machineDead();
   if (verdict === 'resurrects' || row.deathAnnounced) return 'not plain';
   return toMachineView({ ...row, pulse: beaten(pulse, now) }, row, row.environment, now);
 }
 
 function isView(outcome: GroupOutcome | Error | undefined): outcome is MachineView {
   return typeof outcome === 'object' && !(outcome instanceof Error);
-}
-
-function dead(): LatchkeyError {
-  return new LatchkeyError('MACHINE_DEAD', 'The machine is dead: its heartbeat stayed away for too long.');
 }

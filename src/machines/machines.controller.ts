@@ -23,7 +23,7 @@ export class MachinesController {
   @Post()
   @RequiresOrLicense('machines:write')
   @AnswersCreated(MachineView, 'A new seat is taken.')
-  @AnswersExisting(MachineView)
+  @AnswersExisting(MachineView, 'The fingerprint has its seat already: no other is taken. A machine that it `replaces` is deactivated.')
   @Fails(
     'NOT_FOUND',
     'AUTHENTICATION_NOT_ALLOWED',
@@ -38,7 +38,7 @@ export class MachinesController {
   @ApiOperation({
     summary: 'Activate a machine',
     description:
-      'With the license key itself, or with an API key and `licenseId`. Idempotent by fingerprint. Over a limit, `details.machines` lists up to 100 that could be freed, those first that gave no sign of life for the longest; `replaces` frees one and takes its seat in one step. Under a `floating` policy the seats of dead machines are taken over, the longest dead first. `dryRun=true` answers the same, status codes too, and changes nothing; it is limited like activation, in a window of its own.',
+      'With the license key itself, or with an API key and `licenseId`. Idempotent by fingerprint, also of a machine that is dead. Over a limit, `details` are `{limit, max, used, machines: [{id, name, platform, lastHeartbeatAt}]}`: `limit` is how far `max` may be passed, and `machines` lists up to 100 that could be freed, those first that gave no sign of life for the longest; `replaces` frees one and takes its seat in one step. Under a `floating` policy the seats of dead machines are taken over, the longest dead first. `dryRun=true` answers the same, status codes too, and changes nothing; it is limited like activation, in a window of its own.',
   })
   activate(
     @Caller() caller: TenantPrincipal,

@@ -29,7 +29,10 @@ export class MachineComponent {
 }
 
 export class ActivateMachineBody {
-  @Id({ help: 'The license to activate: for API keys, which must send it. A license key activates its own, and must not.', optional: true })
+  @Id({
+    help: 'The license to activate: for API keys, which must send it. A license key activates its own, whether it names it or not.',
+    optional: true,
+  })
   licenseId?: string;
 
   @Text({
@@ -154,7 +157,11 @@ export class MachineView extends ResourceView {
   @Timestamp({ help: 'Its last beat.', nullable: true, example: null })
   lastHeartbeatAt!: Date | null;
 
-  @Timestamp({ help: 'When it is dead unless it beats before; null = never, or not before its first beat.', nullable: true, example: null })
+  @Timestamp({
+    help: 'By when it is to beat again: where the policy requires beats it is dead from then on. Null = not before its first beat.',
+    nullable: true,
+    example: null,
+  })
   nextHeartbeatAt!: Date | null;
 
   @Text({ help: 'Address that the activation came from.', max: 45, nullable: true, example: '203.0.113.7' })

@@ -6,8 +6,8 @@ import type { Metadata } from '../domain/metadata.js';
 import { leaseEndsAt, type LeasePolicy } from '../domain/processes.js';
 import type { MachineProcess } from '../generated/prisma/client.js';
 
-/** What the name of a process is, in a body and in the path. */
-export const PID = { max: 64, pattern: /^\P{Cc}+$/u, patternHelp: 'must have no control characters' };
+/** What the name of a process is, in a body and in the path: there clients take dots alone for steps along it, and would ask for the machine. */
+export const PID = { max: 64, pattern: /^(?!\.{1,2}$)\P{Cc}+$/u, patternHelp: 'must have no control characters, and be neither . nor ..' };
 
 export class StartProcessBody {
   @Text({

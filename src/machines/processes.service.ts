@@ -4,8 +4,8 @@ import { Answer } from '../core/answer.interceptor.js';
 import { Clock } from '../core/clock.js';
 import { Database, type Db } from '../core/database.js';
 import { type Page, paginate } from '../core/page.js';
-import { LatchkeyError, notFound } from '../domain/errors.js';
-import { machineStatus } from '../domain/heartbeat.js';
+import { notFound } from '../domain/errors.js';
+import { machineDead, machineStatus } from '../domain/heartbeat.js';
 import { requireUsable } from '../domain/license-state.js';
 import { inForceAfter, leaseGroupOf, mayStart, processLimit } from '../domain/processes.js';
 import type { License, Policy } from '../generated/prisma/client.js';
@@ -35,12 +35,12 @@ export class ProcessesService {
     return this.database.within(tenant, async (db) => {
       // Who gets no lease waits for nobody: that is seen before the license is held, and again behind it.
       const seen = await findHolder(db, caller, machineId);
-      const hasLease = await isRunning(db, { machineId, pid }, this.requireRunnable(seen, seen.license).since);
+      const hasLease = await isRunning(db, { machineId, pid }, this.requireUsable(seen.license).since);
       if (!hasLease) await this.requireRoom(db, seen, seen.license);
 
       const { license, machine } = await lockMachine(db, caller, machineId);
       const { policy } = license;
-      const { now, since } = this.requireRunnable(machine, license);
+      const { now, since } = this.requireUsable(license);
       const isLimited = processLimit(license, policy).effective !== null;
       await removeLapsed(db, isLimited ? inGroup(leaseGroupOf(policy.leasingStrategy, machine)) : ofProcess(machineId, pid), since);
       const existing = await beatProcess(db, { machineId, pid }, since, now);
@@ -57,22 +57,22 @@ export class ProcessesService {
 
   /**
    * The license's time, and after when leases beat last that are in force then.
-   * @throws 403 for a license that is not usable, 422 MACHINE_DEAD
+   * @throws 403 for a license that is not usable
    */
-  private requireRunnable(machine: MachineRow, { policy, testClock, ...license }: LeasingLicense): { now: Date; since: Date } {
+  private requireUsable({ policy, testClock, ...license }: LeasingLicense): { now: Date; since: Date } {
     const now = this.clock.now(testClock);
     requireUsable(license, policy, now);
-    if (machineStatus(pulseOf(machine), policy, now) === 'dead')
-      throw new LatchkeyError('MACHINE_DEAD', 'The machine is dead: its heartbeat stayed away for too long.');
     return { now, since: inForceAfter(policy, now) };
   }
 
-  /** @throws 422 PROCESS_LIMIT_EXCEEDED when one more of the machine's group is too many */
+  /** @throws 422 MACHINE_DEAD, or PROCESS_LIMIT_EXCEEDED when one more of the machine's group is too many */
   private async requireRoom(db: Db, machine: MachineRow, { policy, testClock, ...license }: LeasingLicense): Promise<void> {
+    const now = this.clock.now(testClock);
+    if (machineStatus(pulseOf(machine), policy, now) === 'dead') throw machineDead();
     const limit = processLimit(license, policy);
     if (limit.effective === null) return;
     const group = leaseGroupOf(policy.leasingStrategy, machine);
-    const running = await findRunning(db, group, inForceAfter(policy, this.clock.now(testClock)));
+    const running = await findRunning(db, group, inForceAfter(policy, now));
     if (!mayStart(running.count, limit)) throw processLimitExceeded(group, limit, running);
   }
 

@@ -174,7 +174,12 @@ export class PolicyFields {
   })
   fingerprintMatching?: policy.FingerprintMatching;
 
-  @Flag({ help: 'Whether machines die without heartbeats.', optional: true, default: false, example: false })
+  @Flag({
+    help: 'Whether machines die without heartbeats, whatever the state of their license: one that is suspended takes none.',
+    optional: true,
+    default: false,
+    example: false,
+  })
   requireHeartbeat?: boolean;
 
   @Integer({
