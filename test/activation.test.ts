@@ -2,23 +2,26 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import pg from 'pg';
 import type { Running } from '../src/boot.js';
 import { type Client, type Reply, withKey } from './support/client.js';
+import { type QuietDatabase, quietDatabase } from './support/quiet-database.js';
 import { startServer } from './support/server.js';
-import { testDatabaseUrl } from './support/settings.js';
 import { expectStatus, Vendor } from './support/vendor.js';
 
 /** Who gets a seat, who does not, and what becomes of those who had one (contract: resources.md, "Machines"). */
 
+let quiet: QuietDatabase;
 let server: Running;
 let vendor: Vendor;
 let database: pg.Client;
 beforeAll(async () => {
-  server = await startServer();
-  database = new pg.Client({ connectionString: testDatabaseUrl() });
+  quiet = await quietDatabase();
+  server = await startServer({ DATABASE_URL: quiet.url });
+  database = new pg.Client({ connectionString: quiet.url });
   await database.connect();
 });
 afterAll(async () => {
   await database.end();
   await server.stop();
+  await quiet.end();
 });
 beforeEach(async () => {
   vendor = await Vendor.signUp(server.url);
@@ -70,7 +73,7 @@ describe('activating', () => {
       { data: { object: { id: license.id, machineCount: 1 } }, actor: { type: 'license', id: license.id } },
     ]);
     // Another server: this one remembers that it told it.
-    const another = await startServer();
+    const another = await startServer({ DATABASE_URL: quiet.url });
     try {
       await database.query("UPDATE event SET created_at = created_at - interval '1 minute' WHERE license_id = $1", [license.id]);
       expectStatus(await vendor.through(another.url).app(license).post('/machines', { fingerprint: 'fingerprint-c' }), 422);
@@ -537,7 +540,7 @@ describe('a dry run', () => {
   }); // prettier-ignore
 
   it('uses up none of the activations of a minute', async () => {
-    const strict = await startServer({ LIMIT_ACTIVATE_PER_MINUTE: '2' });
+    const strict = await startServer({ LIMIT_ACTIVATE_PER_MINUTE: '2', DATABASE_URL: quiet.url });
     try {
       const license = await vendor.licenseUnder({ maxMachines: 5 });
       const app = vendor.through(strict.url).app(license);

@@ -5,13 +5,17 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import pg from 'pg';
 import { boot, type Running } from '../src/boot.js';
 import { loadConfig } from '../src/core/config.js';
+import { Database } from '../src/core/database.js';
 import { HeartbeatDoor } from '../src/machines/heartbeat.door.js';
+import { KEEP_BEATS } from '../src/machines/heartbeats.query.js';
 import { withKey } from './support/client.js';
-import { testDatabaseUrl, testEnvironment } from './support/settings.js';
+import { type QuietDatabase, quietDatabase } from './support/quiet-database.js';
+import { testEnvironment } from './support/settings.js';
 import { expectStatus, Vendor } from './support/vendor.js';
 
 type View = Awaited<ReturnType<Vendor['license']>>;
 
+let quiet: QuietDatabase;
 let database: pg.Client;
 /** The same server twice: heartbeats answered at its front door, and behind the framework. */
 const servers = {} as Record<'door' | 'framework', Running>;
@@ -19,16 +23,18 @@ const logs: Record<keyof typeof servers, string[]> = { door: [], framework: [] }
 let vendor: Vendor;
 
 beforeAll(async () => {
-  database = new pg.Client({ connectionString: testDatabaseUrl() });
-  await database.connect();
+  quiet = await quietDatabase();
   for (const name of ['door', 'framework'] as const) {
-    const config = loadConfig(testEnvironment({ FRONT_DOOR: String(name === 'door'), LOG_LEVEL: 'info' }));
+    const config = loadConfig(testEnvironment({ FRONT_DOOR: String(name === 'door'), LOG_LEVEL: 'info', DATABASE_URL: quiet.url }));
     servers[name] = await boot(config, { write: (line: string) => logs[name].push(line) });
   }
+  database = new pg.Client({ connectionString: quiet.url });
+  await database.connect();
 });
 afterAll(async () => {
   await database.end();
   await Promise.all(Object.values(servers).map((server) => server.stop()));
+  await quiet.end();
 });
 beforeEach(async () => {
   vendor = await Vendor.signUp(servers.door.url);
@@ -111,12 +117,13 @@ describe.each(['door', 'framework'] as const)('a heartbeat (answered by the %s)'
     expect((await pulseOf(machine)).death_announced).toBe(false);
   });
 
-  it('takes an announced death back without a word where it is none any more', async () => {
+  it('tells of the return of one whose death was told, also where it would not count as dead any more', async () => {
     const license = await vendor.licenseUnder(rules);
     const machine = await vendor.activate(license, 'fingerprint-a');
     await announceDeath(machine);
     expectStatus(await beat(license, machine), 200);
-    expect([(await pulseOf(machine)).death_announced, await told(machine)]).toEqual([false, []]);
+    expect((await pulseOf(machine)).death_announced).toBe(false);
+    expect(await told(machine)).toMatchObject([{ type: 'machine.resurrected', data: { previous: { status: 'dead' } } }]);
   });
 
   it("is for the license's own machines: others' are unknown, and so is every machine of another tenant", async () => {
@@ -156,6 +163,21 @@ describe.each(['door', 'framework'] as const)('a heartbeat (answered by the %s)'
     expectStatus(await reseller.post(`/machines/${machine.id}/heartbeat`), 200);
     expect((await reseller.post(`/machines/${hidden.id}/heartbeat`)).status).toBe(404);
   });
+});
+
+it('is kept only where no death was announced meanwhile, and never sets a life back', async () => {
+  const license = await vendor.licenseUnder(rules);
+  const [machine, dead] = [await vendor.activate(license, 'fingerprint-a'), await vendor.activate(license, 'fingerprint-b')];
+  await announceDeath(dead);
+  const { rows } = await database.query('SELECT environment_id FROM machine WHERE id = $1', [machine.id]);
+  const environments = [rows[0].environment_id, rows[0].environment_id];
+  const keep = (at: Date) => servers.door.app.get(Database).stamp(KEEP_BEATS, [environments, [machine.id, dead.id], at]);
+  const [early, late] = [new Date('2031-01-01T00:00:00Z'), new Date('2031-01-01T00:01:00Z')];
+  for (const at of [late, early]) expect(await keep(at)).toEqual([{ machineId: machine.id }]);
+  expect([await pulseOf(machine), await pulseOf(dead)]).toEqual([
+    { last_heartbeat_at: late, death_announced: false },
+    { last_heartbeat_at: null, death_announced: true },
+  ]);
 });
 
 it('decides the status that lists filter by', async () => {

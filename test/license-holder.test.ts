@@ -45,8 +45,9 @@ describe('a license in any state', () => {
   it.each(states)('$status (refused with $code): is seen, and gives its seats back', async ({ status, code, enter, rules }) => {
     const license = await vendor.licenseUnder({ maxMachines: 4, ...rules });
     const [first, second] = [await vendor.activate(license, 'fingerprint-1'), await vendor.activate(license, 'fingerprint-2')];
-    await enter(license.id);
     const app = vendor.app(license);
+    expectStatus(await app.post(`/machines/${first.id}/processes`, { pid: '1' }), 201);
+    await enter(license.id);
     const shown = await me(license.key);
     expect(shown).toMatchObject({ id: license.id, status, machineCount: 2 });
     expect(shown.machines.map(({ id }: { id: string }) => id)).toEqual([second.id, first.id]);
@@ -58,6 +59,11 @@ describe('a license in any state', () => {
     expect(codeOf(await app.post('/machines', { fingerprint: 'fingerprint-1' }))).toEqual(refused(200));
     expect(codeOf(await app.post(`/machines/${first.id}/heartbeat`))).toEqual(refused(200));
     expect(codeOf(await vendor.api.post('/machines', { ...body, licenseId: license.id }))).toEqual(refused(200));
+    const processes = `/machines/${first.id}/processes`;
+    expect(codeOf(await app.post(processes, { pid: '2' }))).toEqual(refused(201));
+    expect(codeOf(await app.post(`${processes}/1/heartbeat`))).toEqual(refused(200));
+    expect(expectStatus(await app.get(processes), 200).body.data).toHaveLength(code === null ? 2 : 1);
+    expect((await app.delete(`${processes}/1`)).status).toBe(204);
 
     expect((await app.delete(`/machines/${first.id}`)).status).toBe(204);
     expect((await vendor.api.delete(`/machines/${second.id}`)).status).toBe(204);

@@ -137,7 +137,13 @@ describe('status filters say what every row shows', () => {
     const clocks = await Promise.all([-1, 0, 1].map((offsetMs) => turnedClock(new Date(EPOCH + 10 * 60_000 + offsetMs))));
     for (const testClockId of [...clocks, null]) {
       for (const heartbeatBasis of ['FROM_ACTIVATION', 'FROM_FIRST_BEAT']) {
-        const rules = { requireHeartbeat: true, heartbeatIntervalMinutes: 10, heartbeatBasis, maxMachines: 5 };
+        const rules = {
+          requireHeartbeat: true,
+          heartbeatIntervalMinutes: 10,
+          heartbeatBasis,
+          heartbeatCullStrategy: 'KEEP_DEAD',
+          maxMachines: 5,
+        };
         const license = await vendor.licenseUnder(rules, { testClockId }, vendor.testApi);
         for (const beatenAt of [new Date(EPOCH), null]) {
           const machine = await vendor.activate(license, `fingerprint-${uuidv7()}`);

@@ -143,7 +143,12 @@ describe('a process', () => {
   });
 
   it('is gone with its machine, and starts on no dead one', async () => {
-    const place = await placeUnder({ requireHeartbeat: true, heartbeatIntervalMinutes: 10, maxProcesses: 1 });
+    const place = await placeUnder({
+      requireHeartbeat: true,
+      heartbeatIntervalMinutes: 10,
+      heartbeatCullStrategy: 'KEEP_DEAD',
+      maxProcesses: 1,
+    });
     await started(place, '1');
     const other = { ...place, machine: await vendor.activate(place.license, 'fingerprint-b') };
     expect(codeOf(await start(other, '1'))).toEqual(OVER);
@@ -311,5 +316,27 @@ describe('validation', () => {
       other.machine.id,
     ]);
     expect(await under({ maxProcesses: null }, [a])).toEqual(['skip', 'VALID', 0, place.machine.id]);
+  });
+});
+
+describe('a validation', () => {
+  it('counts leases until the very instant at which they end, and users whatever the case of their address', async () => {
+    const clock = expectStatus(await vendor.testApi.post('/test-clocks', { frozenAt: '2031-01-01T00:00:00.000Z' }), 201).body.data;
+    const rules = { maxMachines: 2, maxProcesses: 2, heartbeatIntervalMinutes: 10, leasingStrategy: 'PER_USER' };
+    const policy = await vendor.policy(rules, vendor.testApi);
+    const license = await vendor.license({ productId: policy.productId, policyId: policy.id, testClockId: clock.id }, vendor.testApi);
+    for (const [fingerprint, userEmail] of [
+      ['fingerprint-a', 'ada@example.com'],
+      ['fingerprint-b', 'ADA@example.com'],
+    ] as const) {
+      const machine = await vendor.activate(license, fingerprint, { userEmail });
+      await started({ api: vendor.app(license), machine }, '1');
+    }
+    expectStatus(await vendor.testApi.patch(`/policies/${policy.id}`, { maxProcesses: 1 }), 200);
+    const verdictAt = async (time: string) => {
+      expectStatus(await vendor.testApi.post(`/test-clocks/${clock.id}/advance`, { to: `2031-01-01T00:${time}Z` }), 200);
+      return (await vendor.validate(license, { fingerprint: 'fingerprint-a' })).code;
+    };
+    expect([await verdictAt('19:59.999'), await verdictAt('20:00.000')]).toEqual(['PROCESS_LIMIT_EXCEEDED', 'VALID']);
   });
 });

@@ -5,6 +5,7 @@ import { v7 as uuidv7 } from 'uuid';
 import type { Running } from '../src/boot.js';
 import { Clock } from '../src/core/clock.js';
 import { Database } from '../src/core/database.js';
+import { TURNS } from '../src/core/recurring.js';
 import { FIRST, walkProcesses, walkPulses } from '../src/machines/sweep.query.js';
 import { SweepWorker } from '../src/machines/sweep.worker.js';
 import { withKey } from './support/client.js';
@@ -383,4 +384,34 @@ describe('however many machines there are', () => {
     const own = node['Node Type'] === 'Seq Scan' ? [node['Relation Name'] ?? ''] : [];
     return [...own, ...(node.Plans ?? []).flatMap(scansOf)];
   }
+});
+
+it('leaves everything to the server whose turn it is', async () => {
+  const license = await vendor.licenseUnder(MORTAL);
+  const machine = await vendor.activate(license, 'fingerprint-a');
+  await age(61, machine);
+  const other = new pg.Client({ connectionString: testDatabaseUrl() });
+  await other.connect();
+  // Waits for one that another server of this run may have.
+  await other.query('SELECT pg_advisory_lock($1)', [TURNS.machines]);
+  await Promise.all(servers.map(({ app }) => app.get(SweepWorker).sweep()));
+  expect(await eventsOf(machine)).toEqual([]);
+  await other.end();
+  await sweepUntil(async () => (await eventsOf(machine)).length === 2);
+});
+
+it.each([
+  ['is deactivated', (_license: Machine, machine: Machine) => vendor.api.delete(`/machines/${machine.id}`)],
+  [
+    'is replaced',
+    (license: Machine, machine: Machine) =>
+      vendor.api.post('/machines', { licenseId: license.id, fingerprint: 'fingerprint-b', replaces: machine.id }),
+  ],
+  ["goes with all of its license's", (license: Machine) => vendor.api.post(`/licenses/${license.id}/reset-machines`)],
+])('the death of a machine that %s before anyone sweeps is told all the same, once', async (_, remove) => {
+  const license = await vendor.licenseUnder({ ...MORTAL, heartbeatResurrectionMinutes: 5000 });
+  const machine = await vendor.activate(license, 'fingerprint-a');
+  await age(61, machine);
+  expect((await remove(license, machine)).status).toBeLessThan(300);
+  expect(await eventsOf(machine)).toEqual(BOTH);
 });

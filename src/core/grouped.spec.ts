@@ -2,7 +2,8 @@ import { describe, expect, it } from '@jest/globals';
 import { Grouped } from './grouped.js';
 
 /** Runs that end when the test says so. */
-function controlled(bounds: { runs: number; size: number }) {
+function controlled(given: { runs: number; size: number; waiting?: number; waitMs?: number }) {
+  const bounds = { waiting: 100, waitMs: 10_000, ...given };
   const groups: number[][] = [];
   const ends: ((outcomes?: (number | Error)[]) => void)[] = [];
   const failures: ((error: Error) => void)[] = [];
@@ -87,10 +88,28 @@ describe('what is done in groups', () => {
         done.push(...items);
         return items.map(() => null);
       },
-      { runs: 1, size: 2 },
+      { runs: 1, size: 2, waiting: 100, waitMs: 10_000 },
     );
     for (const item of [1, 2, 3, 4, 5]) void grouped.do(item);
     await grouped.drain();
     expect(done).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  it('refuses more than may wait, and nothing of what waits already', async () => {
+    const { grouped, ends } = controlled({ runs: 1, size: 2, waiting: 2 });
+    const first = grouped.do(1);
+    await turn();
+    const others = Promise.allSettled([grouped.do(2), grouped.do(3), grouped.do(4)]);
+    ends[0]!();
+    expect(await first).toBe(10);
+    await turn();
+    ends[1]!();
+    expect((await others).map((one) => (one.status === 'fulfilled' ? one.value : one.reason.code))).toEqual([20, 30, 'UNAVAILABLE']);
+  });
+
+  it('does nothing for who has waited for too long', async () => {
+    const { grouped, groups } = controlled({ runs: 1, size: 2, waitMs: -1 });
+    await expect(grouped.do(1)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(groups).toEqual([]);
   });
 });

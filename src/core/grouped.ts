@@ -1,7 +1,11 @@
+import { LatchkeyError } from '../domain/errors.js';
+
 /** What a run found for one item; an error is that item's alone. */
 type Outcome<Result> = Result | Error;
 
 interface Waiting<Item, Result> {
+  /** In milliseconds of the process's clock. */
+  since: number;
   item: Item;
   resolve: (result: Result) => void;
   reject: (error: unknown) => void;
@@ -12,6 +16,9 @@ interface Bounds {
   runs: number;
   /** How many items a run has at most. */
   size: number;
+  /** How many items may wait, and how long: beyond that they are refused, rather than done for somebody who has gone. */
+  waiting: number;
+  waitMs: number;
 }
 
 /**
@@ -29,10 +36,17 @@ export class Grouped<Item, Result> {
     private readonly bounds: Bounds,
   ) {}
 
-  /** Resolves with what its run answered for the item; rejects with its error, or with that of the run. */
+  /**
+   * Resolves with what its run answered for the item; rejects with its error, or with that of the run.
+   * @throws 503 UNAVAILABLE when too many wait, or it has waited too long
+   */
   do(item: Item): Promise<Result> {
     return new Promise((resolve, reject) => {
-      this.waiting.push({ item, resolve, reject });
+      if (this.waiting.length >= this.bounds.waiting) {
+        reject(tooMuch());
+        return;
+      }
+      this.waiting.push({ item, since: performance.now(), resolve, reject });
       if (this.isStartPlanned || this.running.size >= this.bounds.runs) return;
       this.isStartPlanned = true;
       // Behind what else has come in by now, from other connections: that goes along.
@@ -52,6 +66,7 @@ export class Grouped<Item, Result> {
   }
 
   private start(): void {
+    this.refuseOld();
     while (this.waiting.length > 0 && this.running.size < this.bounds.runs) {
       const group = this.waiting.splice(0, this.bounds.size);
       const run = this.run(group).then(() => {
@@ -60,6 +75,13 @@ export class Grouped<Item, Result> {
       });
       this.running.add(run);
     }
+  }
+
+  private refuseOld(): void {
+    const oldest = performance.now() - this.bounds.waitMs;
+    const firstYoung = this.waiting.findIndex(({ since }) => since >= oldest);
+    const old = this.waiting.splice(0, firstYoung === -1 ? this.waiting.length : firstYoung);
+    for (const { reject } of old) reject(tooMuch());
   }
 
   private async run(group: readonly Waiting<Item, Result>[]): Promise<void> {
@@ -75,4 +97,8 @@ export class Grouped<Item, Result> {
       for (const { reject } of group) reject(error);
     }
   }
+}
+
+function tooMuch(): LatchkeyError {
+  return new LatchkeyError('UNAVAILABLE', 'The server has more to do than it can. Try again shortly.');
 }

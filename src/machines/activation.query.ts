@@ -1,14 +1,13 @@
-import { type Change, recordEvents } from '../core/audit.js';
+import { recordEvents } from '../core/audit.js';
 import type { Db, Tenant } from '../core/database.js';
 import { columnOf, insertionOf } from '../core/insert.js';
 import type { SeatedPulse } from '../domain/activation.js';
-import type { EnvironmentName } from '../domain/api-key.js';
 import type { TermColumns } from '../domain/expiry.js';
 import { MINUTE_MS } from '../domain/heartbeat.js';
 import type { MachineSize, MachineTotals } from '../domain/seats.js';
 import { type License, type Machine, type Policy, Prisma } from '../generated/prisma/client.js';
 import { includeForView, toLicenseEntry } from '../licenses/licenses.dto.js';
-import { type MachineRow, toMachineView } from './machines.dto.js';
+import type { MachineRow } from './machines.dto.js';
 
 /** Of so many dead machines, the longest dead, seats are taken over. */
 const MAX_DEAD = 1000;
@@ -135,31 +134,6 @@ export async function holdDead(db: Db, { environmentId }: Tenant, dead: readonly
      ORDER BY machine_id FOR UPDATE`;
   const beats = new Map(held.map(({ id, lastHeartbeatAt }) => [id, lastHeartbeatAt?.getTime()]));
   return dead.every(({ id, lastHeartbeatAt }) => beats.has(id) && beats.get(id) === lastHeartbeatAt?.getTime());
-}
-
-/**
- * Deactivate machines of a license that is held; answers how it is told, in the order of `ids`, the death of one before
- * that where nobody has told it. The totals are the caller's to set.
- */
-export async function deactivateSome(
-  db: Db,
-  environment: EnvironmentName,
-  { license, policy, testClock }: Pick<Seats, 'license' | 'policy' | 'testClock'>,
-  { ids, areDead, now }: { ids: readonly string[]; areDead: boolean; now: Date },
-): Promise<Change[]> {
-  if (ids.length === 0) return [];
-  const machines = await db.machine.findMany({ where: { id: { in: [...ids] } }, include: { pulse: true } });
-  await db.$executeRaw`
-    UPDATE machine SET deleted_at = ${now}::timestamptz, updated_at = ${now}::timestamptz WHERE id = ANY(${ids}::uuid[])`;
-  const inOrder = ids.flatMap((id) => machines.find((machine) => machine.id === id) ?? []);
-  return inOrder.flatMap((machine) => {
-    const view = toMachineView(machine, policy, environment, now);
-    const resource = { type: 'machine', id: machine.id, segmentId: machine.segmentId };
-    const about = { resource, licenseId: license.id, occurredAt: testClock?.frozenAt };
-    const gone = { ...about, action: 'machine.deactivated', before: view };
-    const isNews = areDead && machine.pulse?.deathAnnounced === false;
-    return isNews ? [{ ...about, action: 'machine.dead', before: { ...view, status: 'active' }, after: view }, gone] : [gone];
-  });
 }
 
 /** What a license that is held has after an activation; `machine` gets a seat of it. One round trip. */

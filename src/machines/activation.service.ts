@@ -14,7 +14,6 @@ import { clockStartedBy } from '../domain/expiry.js';
 import { MINUTE_MS } from '../domain/heartbeat.js';
 import { recordStartedTerm } from '../licenses/term.query.js';
 import {
-  deactivateSome,
   FIND_SEATS,
   findDead,
   findSeats,
@@ -35,7 +34,7 @@ import {
   toMachineColumns,
   toMachineView,
 } from './machines.dto.js';
-import { FIND_OFFERED, limitExceeded, type OfferedMachine, totalsOf } from './machines.query.js';
+import { deactivate, FIND_OFFERED, limitExceeded, type OfferedMachine, totalsOf } from './machines.query.js';
 
 /** Of how many licenses it is remembered that their limit was told. */
 const REMEMBERED = 10_000;
@@ -224,8 +223,8 @@ async function carryOut(db: Db, wish: Wish, held: Judged, activation: Allowed): 
   const takenOver = activation.outcome === 'granted' ? activation.takenOver : [];
   const replaced = activation.replaced === null ? [] : [activation.replaced];
   const gone = [
-    ...(await deactivateSome(db, tenant.environment, held, { ids: takenOver, areDead: true, now })),
-    ...(await deactivateSome(db, tenant.environment, held, { ids: replaced, areDead: false, now })),
+    ...(await deactivate(db, tenant.environment, held, takenOver, now)),
+    ...(await deactivate(db, tenant.environment, held, replaced, now)),
   ];
   if (activation.outcome === 'existing') {
     await writeSeats(db, license, activation.totals, null);

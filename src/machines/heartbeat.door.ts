@@ -57,7 +57,8 @@ export class HeartbeatDoor {
       }
       const startedAt = performance.now();
       const handOver = (): void => {
-        framework(request, response);
+        // Whoever has gone does not ask again.
+        if (!response.destroyed) framework(request, response);
       };
       this.heartbeats.beatWithKey(keyDigest, machineId).then((machine) => {
         if (machine === null) handOver();

@@ -87,10 +87,15 @@ export const KEEP_BEATS = {
     RETURNING pulse.machine_id AS "machineId"`,
 };
 
+/** How long a beat waits for whoever holds its machine or its clock. */
+const LOCK_TIMEOUT = '2s';
+
 /** The machine of a beat in a unit of work, with its pulse held: what others do to it is done, or waits for us. */
 export async function holdBeating(db: Db, { tenant, ...caller }: TenantPrincipal, id: string) {
   const mine = caller.kind === 'license' ? { licenseId: caller.licenseId } : {};
   const find = () => db.machine.findFirst({ where: { id, deletedAt: null, ...mine }, include: includePolicy });
+  // Who waits has one of the few connections of everybody: it is told to come again.
+  await db.$executeRaw`SELECT set_config('lock_timeout', ${LOCK_TIMEOUT}, true)`;
   const found = await find();
   if (found === null) throw notFound('machine');
   const clockId = found.license.testClockId;
@@ -122,7 +127,8 @@ export async function keepBeat(db: Db, { environmentId, id, ...machine }: Held, 
 export function tellResurrection(db: Db, machine: Held, pulse: Pulse, environment: EnvironmentName, now: Date): Promise<void> {
   const { license } = machine;
   const viewOf = (row: ShownMachine) => toMachineView(row, license.policy, environment, now);
-  const dead = viewOf(machine);
+  // Also where it would not count as dead any more: that it is, was told.
+  const dead = { ...viewOf(machine), status: 'dead' };
   const about = {
     resource: { type: 'machine', id: machine.id, segmentId: machine.segmentId },
     licenseId: license.id,

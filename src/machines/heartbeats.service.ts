@@ -19,7 +19,7 @@ import {
 import { type MachineView, toMachineView } from './machines.dto.js';
 
 /** One group is being read while another is being written. */
-const GROUPS = { runs: 2, size: 200 };
+const GROUPS = { runs: 2, size: 200, waiting: 5000, waitMs: 10_000 };
 
 /** What became of a beat in its group: the machine as it is then, or that it is not for groups to say. */
 type GroupOutcome = MachineView | 'not plain';
@@ -90,7 +90,7 @@ export class HeartbeatsService implements OnApplicationShutdown {
       const verdict = judgeBeat(machine.pulse, license.policy, now);
       if (verdict === 'too_late') throw machineDead();
       const pulse = await keepBeat(db, machine, now);
-      if (verdict === 'resurrects') await tellResurrection(db, machine, pulse, environment, now);
+      if (verdict === 'resurrects' || machine.pulse.deathAnnounced) await tellResurrection(db, machine, pulse, environment, now);
       return toMachineView({ ...machine, pulse }, license.policy, environment, now);
     });
   }

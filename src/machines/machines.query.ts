@@ -1,9 +1,10 @@
-import { recordChanges } from '../core/audit.js';
+import { type Change, recordChanges } from '../core/audit.js';
 import type { Db, Tenant } from '../core/database.js';
 import { containsPattern } from '../core/like.js';
 import { all, perhaps } from '../core/slice.js';
+import type { EnvironmentName } from '../domain/api-key.js';
 import { LatchkeyError } from '../domain/errors.js';
-import type { MachineStatus } from '../domain/heartbeat.js';
+import type { HeartbeatPolicy, MachineStatus } from '../domain/heartbeat.js';
 import { type LimitVerdict, type MachineTotals, passedLimit } from '../domain/seats.js';
 import { type License, type Policy, Prisma, type TestClock } from '../generated/prisma/client.js';
 import { type MachinesQuery, toMachineView } from './machines.dto.js';
@@ -43,21 +44,51 @@ export async function deactivateAll(
       where: { licenseId: license.id, deletedAt: null },
       orderBy: { id: 'asc' },
       take: DEACTIVATION_BATCH,
-      include: { pulse: true },
+      select: { id: true },
     });
     if (machines.length === 0) return;
-    await db.machine.updateMany({ where: { id: { in: machines.map(({ id }) => id) } }, data: { deletedAt: now } });
-    await recordChanges(
-      db,
-      machines.map((machine) => ({
-        action: 'machine.deactivated',
-        resource: { type: 'machine', id: machine.id, segmentId: machine.segmentId },
-        licenseId: license.id,
-        occurredAt: license.testClock?.frozenAt,
-        before: toMachineView(machine, license.policy, environment, now),
-      })),
-    );
+    const ids = machines.map(({ id }) => id);
+    await recordChanges(db, await deactivate(db, environment, { license, ...license }, ids, now));
   }
+}
+
+/** What machines of a license are shown with. */
+interface Holder {
+  license: { id: string };
+  policy: HeartbeatPolicy;
+  testClock: { frozenAt: Date } | null;
+}
+
+/**
+ * Deactivate machines of a license that is held; answers how it is told, in the order of `ids`: before that the death of
+ * one that has died, where nobody has told it yet. No beat comes between. The totals are the caller's to set.
+ */
+export async function deactivate(
+  db: Db,
+  environment: EnvironmentName,
+  { license, policy, testClock }: Holder,
+  ids: readonly string[],
+  now: Date,
+): Promise<Change[]> {
+  if (ids.length === 0) return [];
+  await db.$queryRaw`
+    SELECT 1 FROM machine_pulse
+     WHERE environment_id = current_setting('app.environment_id')::uuid AND machine_id = ANY(${ids}::uuid[])
+     ORDER BY machine_id FOR UPDATE`;
+  const machines = await db.machine.findMany({ where: { id: { in: [...ids] } }, include: { pulse: true } });
+  await db.$executeRaw`
+    UPDATE machine SET deleted_at = ${now}::timestamptz, updated_at = ${now}::timestamptz WHERE id = ANY(${ids}::uuid[])`;
+  const byId = new Map(machines.map((machine) => [machine.id, machine]));
+  return ids.flatMap((id) => {
+    const machine = byId.get(id);
+    if (machine === undefined) return [];
+    const view = toMachineView(machine, policy, environment, now);
+    const resource = { type: 'machine', id, segmentId: machine.segmentId };
+    const about = { resource, licenseId: license.id, occurredAt: testClock?.frozenAt };
+    const gone = { ...about, action: 'machine.deactivated', before: view };
+    const isNews = view.status === 'dead' && machine.pulse?.deathAnnounced === false;
+    return isNews ? [{ ...about, action: 'machine.dead', before: { ...view, status: 'active' }, after: view }, gone] : [gone];
+  });
 }
 
 /** A machine that could be freed. */

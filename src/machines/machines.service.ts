@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { VendorPrincipal, TenantPrincipal } from '../auth/principal.js';
-import { type Change, recordChange } from '../core/audit.js';
+import { type Change, recordChange, recordChanges } from '../core/audit.js';
 import { Clock } from '../core/clock.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
 import { type Page, pageOf } from '../core/page.js';
@@ -18,7 +18,7 @@ import {
   toMachineView,
   type UpdateMachineBody,
 } from './machines.dto.js';
-import { conditionsOf, refusalFor, totalsOf } from './machines.query.js';
+import { conditionsOf, deactivate, refusalFor, totalsOf } from './machines.query.js';
 
 @Injectable()
 export class MachinesService {
@@ -79,12 +79,10 @@ export class MachinesService {
       const { license, machine } = await lockMachine(db, caller, id);
       const now = this.clock.now(license.testClock);
       requireAllowed(license, license.policy, 'deactivating a machine', now);
-      await db.machine.update({ where: { id }, data: { deletedAt: now } });
+      const changes = await deactivate(db, caller.tenant.environment, { license, ...license }, [id], now);
       const totals = totalsWith(totalsOf(license), machine, -1);
       await db.license.update({ where: { id: license.id }, data: { ...totals, updatedAt: license.updatedAt } });
-      const before = toMachineView(machine, license.policy, caller.tenant.environment, now);
-      const resource = { type: 'machine', id, segmentId: machine.segmentId };
-      await recordChange(db, { action: 'machine.deactivated', resource, ...aboutLicense(license), before });
+      await recordChanges(db, changes);
     });
   }
 }

@@ -65,11 +65,12 @@ export async function walkPulses(db: Db, cursors: readonly Cursor[], now: Date, 
              FROM machine JOIN license ON license.id = machine.license_id
             WHERE machine.environment_id = walked.environment_id AND machine.id = walked.machine_id
               AND license.test_clock_id IS NULL AND license.deleted_at IS NULL
-            LIMIT 1) AS owner
-           ON walked.dies_at <= ${now}::timestamptz
-          AND (NOT walked.death_announced
-               OR policy.heartbeat_cull_strategy = 'DEACTIVATE_DEAD'
-                  AND walked.dies_at + make_interval(mins => policy.heartbeat_resurrection_minutes) <= ${now}::timestamptz)
+              -- In here, not beside it: so that nothing at all is looked up for the living.
+              AND walked.dies_at <= ${now}::timestamptz
+              AND (NOT walked.death_announced
+                   OR policy.heartbeat_cull_strategy = 'DEACTIVATE_DEAD'
+                      AND walked.dies_at + make_interval(mins => policy.heartbeat_resurrection_minutes) <= ${now}::timestamptz)
+            LIMIT 1) AS owner ON true
         WHERE owner.license_id IS NOT NULL OR walked.position = ${share}
         ORDER BY walked.machine_id
         LIMIT ${shareFound}) AS found
@@ -162,9 +163,9 @@ export async function walkProcesses(
              WHERE license.id = walked.license_id AND license.test_clock_id IS NULL
                AND walked.last_heartbeat_at
                    <= ${now}::timestamptz - make_interval(mins => ${LEASE_INTERVALS}::int * policy.heartbeat_interval_minutes)
-             LIMIT 1) AS rule
-            -- No interval is shorter than a minute.
-            ON walked.last_heartbeat_at <= ${now}::timestamptz - make_interval(mins => ${LEASE_INTERVALS}::int)
+               -- No interval is shorter than a minute: of what beat in the last ones nothing is looked up.
+               AND walked.last_heartbeat_at <= ${now}::timestamptz - make_interval(mins => ${LEASE_INTERVALS}::int)
+             LIMIT 1) AS rule ON true
          WHERE rule.lapsed OR walked.position = ${entries}
          ORDER BY walked.id
          LIMIT ${limit}) AS found

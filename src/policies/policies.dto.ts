@@ -174,12 +174,7 @@ export class PolicyFields {
   })
   fingerprintMatching?: policy.FingerprintMatching;
 
-  @Flag({
-    help: 'Whether machines die without heartbeats, whatever the state of their license: one that is suspended takes none.',
-    optional: true,
-    default: false,
-    example: false,
-  })
+  @Flag({ help: 'Whether machines die without beats, also of a suspended license.', optional: true, default: false, example: false })
   requireHeartbeat?: boolean;
 
   @Integer({

@@ -150,7 +150,13 @@ describe('seats, from two server processes at once', () => {
 
   describe('where seats are leases', () => {
     it('lets exactly as many take over as there are dead machines', async () => {
-      const rules = { floating: true, requireHeartbeat: true, heartbeatIntervalMinutes: 10, maxMachines: 2 };
+      const rules = {
+        floating: true,
+        requireHeartbeat: true,
+        heartbeatIntervalMinutes: 10,
+        heartbeatCullStrategy: 'KEEP_DEAD',
+        maxMachines: 2,
+      };
       const license = await vendor.licenseUnder(rules);
       const dead = [await vendor.activate(license, 'dead-a-machine'), await vendor.activate(license, 'dead-b-machine')];
       await aged(dead, 11);

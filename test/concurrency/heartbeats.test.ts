@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
+import { type QuietDatabase, quietDatabase } from '../support/quiet-database.js';
 import { ServerProcess } from '../support/server.js';
-import { testDatabaseUrl, testEnvironment } from '../support/settings.js';
+import { testEnvironment } from '../support/settings.js';
 import { expectStatus, Vendor } from '../support/vendor.js';
 
 type View = Awaited<ReturnType<Vendor['license']>>;
@@ -9,17 +10,21 @@ type View = Awaited<ReturnType<Vendor['license']>>;
 /** Two server processes on one database, as in production: no lock inside a process can make these pass. */
 describe('heartbeats, from two server processes at once', () => {
   let servers: ServerProcess[];
+  let quiet: QuietDatabase;
   let database: pg.Client;
   let vendor: Vendor;
 
+  const onQuiet = (): Record<string, string> => testEnvironment({ DATABASE_URL: quiet.url });
   beforeAll(async () => {
-    servers = await Promise.all([ServerProcess.start(testEnvironment()), ServerProcess.start(testEnvironment())]);
-    database = new pg.Client({ connectionString: testDatabaseUrl() });
+    quiet = await quietDatabase();
+    servers = await Promise.all([ServerProcess.start(onQuiet()), ServerProcess.start(onQuiet())]);
+    database = new pg.Client({ connectionString: quiet.url });
     await database.connect();
   });
   afterAll(async () => {
     await database.end();
     await Promise.all(servers.map((server) => server.stop()));
+    await quiet.end();
   });
   beforeEach(async () => {
     vendor = await Vendor.signUp(servers[0]!.url);
@@ -36,7 +41,7 @@ describe('heartbeats, from two server processes at once', () => {
   };
 
   it('every acknowledged one is stored, also when the server is killed in the middle', async () => {
-    const doomed = await ServerProcess.start(testEnvironment());
+    const doomed = await ServerProcess.start(onQuiet());
     const license = await vendor.licenseUnder(rules);
     const machines = await activateMany(license, 20);
     let acknowledged = 0;
@@ -68,7 +73,7 @@ describe('heartbeats, from two server processes at once', () => {
   it('wait for nobody but whoever holds their own machine', async () => {
     const license = await vendor.licenseUnder(rules);
     const [held, ...others] = await activateMany(license, 10);
-    const holder = new pg.Client({ connectionString: testDatabaseUrl() });
+    const holder = new pg.Client({ connectionString: quiet.url });
     await holder.connect();
     await holder.query('BEGIN');
     await holder.query('SELECT 1 FROM machine_pulse WHERE machine_id = $1 FOR UPDATE', [held!.id]);
@@ -92,7 +97,7 @@ describe('heartbeats, from two server processes at once', () => {
     const machines = await activateMany(license, 20);
     const ids = machines.map(({ id }) => id as string);
     await database.query("UPDATE machine_pulse SET activated_at = activated_at - interval '11 minutes' WHERE machine_id = ANY($1)", [ids]);
-    const sweeper = new pg.Client({ connectionString: testDatabaseUrl() });
+    const sweeper = new pg.Client({ connectionString: quiet.url });
     await sweeper.connect();
     const sweep = async (): Promise<string[]> => {
       await sweeper.query('BEGIN');

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import type { Running } from '../../src/boot.js';
+import { SweepWorker } from '../../src/machines/sweep.worker.js';
 import { Random } from '../support/random.js';
 import { contradictions } from '../support/seat-history.js';
 import { SeatLoad } from '../support/seat-load.js';
@@ -42,7 +43,7 @@ describe('seats, under random use through two server processes', () => {
     'keeps every promise (SEATS_SEED=%i)',
     async (seed) => {
       const random = new Random(seed);
-      const load = await SeatLoad.create({ random, database, servers, sweep: () => sweep(sweeping) });
+      const load = await SeatLoad.create({ random, database, servers, sweep: () => sweeping.app.get(SweepWorker).sweep() });
       const clients = load.run();
       if (isKilled(seed)) {
         await load.halfway();
@@ -56,8 +57,8 @@ describe('seats, under random use through two server processes', () => {
 
       let broken: string[] = [];
       for (let sweeps = 0; sweeps < LAST_SWEEPS; sweeps += 1) {
-        const sweptAt = (await sweep(sweeping)) ? Date.now() : null;
-        broken = contradictions(await load.history(sweptAt));
+        await sweeping.app.get(SweepWorker).sweep();
+        broken = contradictions(await load.history(Date.now()));
         if (broken.length === 0) break;
       }
       expect({ seed, broken }).toEqual({ seed, broken: [] });
@@ -70,12 +71,3 @@ describe('seats, under random use through two server processes', () => {
     expect(outputs.map((output) => output()).join('')).not.toMatch(/40P01|deadlock/);
   });
 });
-
-/** False where this version has no sweeper yet. */
-async function sweep({ app }: Running): Promise<boolean> {
-  const path = '../../src/machines/sweep.worker.js';
-  const found = (await import(path).catch(() => null)) as { SweepWorker: new () => { sweep: () => Promise<void> } } | null;
-  if (found === null) return false;
-  await app.get(found.SweepWorker).sweep();
-  return true;
-}

@@ -86,7 +86,7 @@ CREATE FUNCTION "machine_lives"() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO machine_pulse (environment_id, machine_id, policy_id, activated_at)
   SELECT made.environment_id, made.id, license.policy_id, made.created_at
-    FROM made JOIN license ON license.id = made.license_id
+    FROM made JOIN license ON license.environment_id = made.environment_id AND license.id = made.license_id
    WHERE made.deleted_at IS NULL;
   INSERT INTO machine_component (environment_id, license_id, fingerprint, machine_id)
   SELECT DISTINCT made.environment_id, made.license_id, component.value ->> 'fingerprint', made.id

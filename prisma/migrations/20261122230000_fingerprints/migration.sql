@@ -22,8 +22,8 @@ BEGIN
       JOIN policy ON policy.id = own.policy_id
       JOIN machine ON machine.environment_id = environment AND machine.fingerprint = wanted
                   AND machine.deleted_at IS NULL AND machine.license_id <> own.id
-      JOIN license AS other ON other.id = machine.license_id
-     WHERE own.id = for_license
+      JOIN license AS other ON other.environment_id = environment AND other.id = machine.license_id
+     WHERE own.environment_id = environment AND own.id = for_license
        AND CASE policy.fingerprint_uniqueness
              WHEN 'PER_POLICY' THEN other.policy_id = own.policy_id
              WHEN 'PER_PRODUCT' THEN other.product_id = own.product_id
@@ -36,13 +36,21 @@ BEGIN
 END
 $$;
 
+-- Not for long: a file that is imported in one transaction may hold it for minutes, and whoever waits has one of the few
+-- connections of everybody. They are told to come again.
+CREATE FUNCTION "hold_fingerprint"(environment uuid, fingerprint text) RETURNS void LANGUAGE plpgsql SET lock_timeout = '1s' AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock(fingerprint_slot(environment, fingerprint));
+END
+$$;
+
 -- Whoever activates: those that want one fingerprint come one after the other, and each sees, in a statement of its own,
 -- what the one before has committed.
 CREATE FUNCTION "machine_is_unique"() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   IF (SELECT policy.fingerprint_uniqueness FROM license JOIN policy ON policy.id = license.policy_id
-       WHERE license.id = NEW.license_id) <> 'PER_LICENSE' THEN
-    PERFORM pg_advisory_xact_lock(fingerprint_slot(NEW.environment_id, NEW.fingerprint));
+       WHERE license.environment_id = NEW.environment_id AND license.id = NEW.license_id) <> 'PER_LICENSE' THEN
+    PERFORM hold_fingerprint(NEW.environment_id, NEW.fingerprint);
     IF fingerprint_is_taken(NEW.environment_id, NEW.license_id, NEW.fingerprint) THEN
       RAISE EXCEPTION 'the fingerprint is active elsewhere' USING ERRCODE = 'LK001';
     END IF;
@@ -72,7 +80,7 @@ BEGIN
     SELECT one.position
       FROM jsonb_to_recordset(wanted) AS one (position integer, fingerprint text, uniqueness text, policy_id uuid, product_id uuid)
      WHERE EXISTS (
-       SELECT FROM machine JOIN license ON license.id = machine.license_id
+       SELECT FROM machine JOIN license ON license.environment_id = environment AND license.id = machine.license_id
         WHERE machine.environment_id = environment AND machine.fingerprint = one.fingerprint AND machine.deleted_at IS NULL
           AND CASE one.uniqueness
                 WHEN 'PER_POLICY' THEN license.policy_id = one.policy_id
