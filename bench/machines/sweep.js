@@ -12,7 +12,7 @@ const DEAD_OF_LICENSE = LEASE_SEATS - 1;
 /** Half of them ask validate-key, half beat. */
 const CONNECTIONS = 8;
 const LOOK_MS = 250;
-/** The server sweeps every minute: after this long without a sign of it there is none. And what takes longer than a few is too slow. */
+/** The server sweeps every minute: after this long without a sign of it there is none. And what takes longer than half an hour is too slow. */
 const STALLED_MS = 90_000;
 const LONGEST_MS = 1_800_000;
 /** p99 while it sweeps, beside before and after. */
