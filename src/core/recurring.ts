@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { Db, Tenant } from './database.js';
+import type { Database, Db, Tenant } from './database.js';
 
 /**
  * Held by the one server that does the work; numbers that no other lock of ours has. Each belongs to a transaction: that of
@@ -69,8 +69,30 @@ export class Recurring {
   }
 }
 
-/** What was found across tenants, for a unit of work within each of them; in the order in which they come first. */
-export function byTenant<Found extends Omit<Tenant, 'segmentId'>>(all: readonly Found[]): [Tenant, Found[]][] {
+/**
+ * A unit of work within each tenant of what was found across them; answers what those came to that were done. One that
+ * fails is told in the log as `what`, takes back its own, and holds up no other vendor's.
+ */
+export async function withinEach<Found extends Omit<Tenant, 'segmentId'>, Result>(
+  database: Database,
+  logger: Logger,
+  what: string,
+  all: readonly Found[],
+  work: (db: Db, tenant: Tenant, found: Found[]) => Promise<Result>,
+): Promise<Result[]> {
+  const results: Result[] = [];
+  for (const [tenant, found] of byTenant(all)) {
+    try {
+      results.push(await database.within(tenant, (db) => work(db, tenant, found)));
+    } catch (error) {
+      logger.warn({ err: error, environmentId: tenant.environmentId }, `${what}; it is tried again`);
+    }
+  }
+  return results;
+}
+
+/** In the order in which they come first. */
+function byTenant<Found extends Omit<Tenant, 'segmentId'>>(all: readonly Found[]): [Tenant, Found[]][] {
   const groups = new Map<string, [Tenant, Found[]]>();
   for (const found of all) {
     const { accountId, environmentId, environment } = found;

@@ -4,7 +4,7 @@ import { Clock } from '../core/clock.js';
 import { Config } from '../core/config.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
 import { LOGGER } from '../core/logger.js';
-import { byTenant, Recurring, takeTurn } from '../core/recurring.js';
+import { Recurring, takeTurn, withinEach } from '../core/recurring.js';
 import { announce, dueFor } from './due.query.js';
 import { findCandidates } from './expiry.query.js';
 import { includeForView } from './licenses.dto.js';
@@ -54,21 +54,19 @@ export class ExpiryWorker implements OnApplicationBootstrap, OnApplicationShutdo
       const candidates = await this.database.acrossTenants('find licenses whose expiry is to be announced', async (db) =>
         (await takeTurn(db, 'expiry')) ? findCandidates(db, this.clock.now(), this.config.expiringNoticeDays, BATCH) : [],
       );
-      let told = 0;
-      for (const [tenant, found] of byTenant(candidates)) {
-        const ids = found.map(({ id }) => id);
-        // A unit that fails takes back its own, and holds up no other vendor's.
-        told += await this.database
-          .within(tenant, (db) => this.announceIn(db, tenant, ids))
-          .catch((error: unknown) => {
-            this.logger.warn(
-              { err: error, environmentId: tenant.environmentId },
-              'expiries of an environment could not be announced; it is tried again',
-            );
-            return 0;
-          });
-      }
-      return told;
+      const told = await withinEach(
+        this.database,
+        this.logger,
+        'expiries of an environment could not be announced',
+        candidates,
+        (db, tenant, found) =>
+          this.announceIn(
+            db,
+            tenant,
+            found.map(({ id }) => id),
+          ),
+      );
+      return told.reduce((sum, count) => sum + count, 0);
     });
   }
 

@@ -177,7 +177,7 @@ export async function walkProcesses(
 }
 
 /** Those that have lapsed; one that beats at this moment is left. */
-export async function removeLapsed(db: Db, ids: readonly string[], now: Date): Promise<void> {
+export async function endLapsed(db: Db, ids: readonly string[], now: Date): Promise<void> {
   await db.$executeRaw`
     DELETE FROM machine_process
      WHERE id IN (

@@ -4,15 +4,15 @@ import { Clock } from '../core/clock.js';
 import { Config } from '../core/config.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
 import { LOGGER } from '../core/logger.js';
-import { byTenant, Recurring, takeTurn } from '../core/recurring.js';
+import { Recurring, takeTurn, withinEach } from '../core/recurring.js';
 import { announce, dueFor } from '../licenses/due.query.js';
 import {
   type Candidate,
   type Cursor,
+  endLapsed,
   findPolicies,
   FIRST,
   holdCandidates,
-  removeLapsed,
   removeMachines,
   walkProcesses,
   walkPulses,
@@ -73,9 +73,13 @@ export class SweepWorker implements OnApplicationBootstrap, OnApplicationShutdow
         (await takeTurn(db, 'machines')) ? walkPulses(db, cursors, this.clock.now(), ENTRIES, BATCH) : null,
       );
       if (walked === null) return null;
-      for (const [tenant, candidates] of byTenant(walked.candidates)) {
-        await this.unit(tenant, (db) => this.sweepIn(db, tenant, candidates));
-      }
+      await withinEach(
+        this.database,
+        this.logger,
+        'machines of an environment could not be swept',
+        walked.candidates,
+        (db, tenant, candidates) => this.sweepIn(db, tenant, candidates),
+      );
       return walked.unfinished;
     });
   }
@@ -98,21 +102,14 @@ export class SweepWorker implements OnApplicationBootstrap, OnApplicationShutdow
         (await takeTurn(db, 'machines')) ? walkProcesses(db, from, this.clock.now(), ENTRIES, BATCH) : null,
       );
       if (walked === null) return null;
-      for (const [tenant, lapsed] of byTenant(walked.lapsed)) {
-        const ids = lapsed.map(({ id }) => id);
-        await this.unit(tenant, (db) => removeLapsed(db, ids, this.clock.now()));
-      }
-      return walked.after;
-    });
-  }
-
-  /** One that fails takes back its own, and holds up no other vendor's. */
-  private async unit(tenant: Tenant, work: (db: Db) => Promise<void>): Promise<void> {
-    await this.database.within(tenant, work).catch((error: unknown) => {
-      this.logger.warn(
-        { err: error, environmentId: tenant.environmentId },
-        'machines of an environment could not be swept; it is tried again',
+      await withinEach(this.database, this.logger, 'leases of an environment could not be ended', walked.lapsed, (db, _tenant, lapsed) =>
+        endLapsed(
+          db,
+          lapsed.map(({ id }) => id),
+          this.clock.now(),
+        ),
       );
+      return walked.after;
     });
   }
 }
