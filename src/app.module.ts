@@ -6,6 +6,7 @@ import { AuditModule } from './audit/audit.module.js';
 import { AuthModule } from './auth/auth.module.js';
 import { type Core, CoreModule } from './core/core.module.js';
 import { EntitlementsModule } from './entitlements/entitlements.module.js';
+import { EventsModule } from './events/events.module.js';
 import { LicensesModule } from './licenses/licenses.module.js';
 import { MachinesModule } from './machines/machines.module.js';
 import { PoliciesModule } from './policies/policies.module.js';
@@ -14,6 +15,7 @@ import { ServiceModule } from './service/service.module.js';
 import { TestClocksModule } from './test-clocks/test-clocks.module.js';
 import { TokensModule } from './tokens/tokens.module.js';
 import { UsersModule } from './users/users.module.js';
+import { WebhooksModule } from './webhooks/webhooks.module.js';
 
 /** The table of contents. */
 @Module({
@@ -31,6 +33,8 @@ import { UsersModule } from './users/users.module.js';
     LicensesModule,
     MachinesModule,
     TestClocksModule,
+    EventsModule,
+    WebhooksModule,
     AuditModule,
   ],
 })

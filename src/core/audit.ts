@@ -5,6 +5,7 @@ import type { Db } from './database.js';
 import { insertMany } from './insert.js';
 import { toEventRows } from './outbox.js';
 import { currentRequest } from './request-context.js';
+import { markEvents } from './written-events.js';
 
 /** One thing that somebody did to one resource. */
 export interface Change {
@@ -96,7 +97,10 @@ export async function recordEvents(db: Db, changes: readonly Change[]): Promise<
 }
 
 async function writeEvents(db: Db, changes: readonly RecordedChange[]): Promise<void> {
-  await insertMany(db, 'event', toEventRows(changes));
+  const rows = toEventRows(changes);
+  if (rows.length === 0) return;
+  await insertMany(db, 'event', rows);
+  markEvents(db);
 }
 
 /** Those in which anything differs. */

@@ -57,7 +57,11 @@ export const settings = {
   },
   OPEN_SIGNUP: { parse: flag, initial: 'false', help: 'whether anyone may create an account' },
   SEED_DEMO: { parse: flag, initial: 'true', help: 'whether the first start of an embedded database makes a demo account' },
-  ROLE: { parse: z.enum(['all', 'api', 'worker']), initial: 'all', help: 'what this process does', unused: true },
+  ROLE: {
+    parse: z.enum(['all', 'api', 'worker']),
+    initial: 'all',
+    help: 'what this process does: api = answers requests, worker = delivers, sweeps and announces, all = both',
+  },
   PROCESSES: {
     parse: z.string().regex(/^(auto|[1-9]\d*)$/, 'must be a number from 1 on, or auto'),
     initial: '1',
@@ -81,8 +85,23 @@ export const settings = {
   LIMIT_MANAGEMENT_PER_MINUTE: limit('120', 'to management routes, per API key that has no limit of its own'),
   LIMIT_PUBLIC_PER_MINUTE: limit('300', 'to public routes, per address'),
   EXPIRING_NOTICE_DAYS: { parse: count(1, 365), initial: '3', help: 'how long before its expiry a license is announced as expiring' },
-  WEBHOOK_ALLOW_LOOPBACK: { parse: flag, initial: 'false', help: 'whether webhooks may go to this machine', unused: true },
-  WEBHOOK_RETRY_SCHEDULE: { parse: list, initial: '', help: 'seconds before each try, comma list', unused: true },
+  EVENT_RETENTION_DAYS: { parse: count(1, 3650), initial: '30', help: 'how long events and their deliveries are kept' },
+  WEBHOOK_ALLOW_LOOPBACK: { parse: flag, initial: 'false', help: 'whether webhooks may go to this machine, also by http; for development' },
+  WEBHOOK_RETRY_SCHEDULE: {
+    parse: list.pipe(
+      z
+        .array(
+          z
+            .string()
+            .regex(/^\d{1,7}$/, 'must be a comma list of whole seconds')
+            .transform(Number),
+        )
+        .min(1)
+        .max(50),
+    ),
+    initial: '0,5,300,1800,7200,18000,36000,50400,72000,86400',
+    help: 'seconds before each try to deliver, comma list; as many tries as entries',
+  },
   METRICS_TOKEN: { parse: z.string().min(1), help: 'token for /metrics', unused: true },
   FRONT_DOOR: {
     parse: flag,
@@ -98,7 +117,19 @@ export const settings = {
 } as const satisfies Record<string, Setting>;
 
 /** Prefixes that are ours alone: a variable with one of them that is no setting is a misspelling. */
-const OUR_PREFIXES = ['LIMIT_', 'WEBHOOK_', 'DATABASE_', 'MASTER_', 'PLATFORM_', 'METRICS_', 'SEED_', 'TRUSTED_', 'CORS_', 'EXPIRING_'];
+const OUR_PREFIXES = [
+  'LIMIT_',
+  'WEBHOOK_',
+  'DATABASE_',
+  'MASTER_',
+  'PLATFORM_',
+  'METRICS_',
+  'SEED_',
+  'TRUSTED_',
+  'CORS_',
+  'EXPIRING_',
+  'EVENT_',
+];
 
 /** The settings in force; also the token under which Nest hands them out. */
 export class Config {
@@ -112,6 +143,8 @@ export class Config {
   readonly masterKey?: Buffer;
   readonly platformToken?: string;
   readonly openSignup!: boolean;
+  /** Whether this process answers requests, does the work behind them, or both. */
+  readonly role!: 'all' | 'api' | 'worker';
   readonly seedDemo!: boolean;
   /** Undefined = rate limits are counted in this process alone. */
   readonly redisUrl?: string;
@@ -124,6 +157,10 @@ export class Config {
   readonly limitManagementPerMinute!: number;
   readonly limitPublicPerMinute!: number;
   readonly expiringNoticeDays!: number;
+  readonly eventRetentionDays!: number;
+  readonly webhookAllowLoopback!: boolean;
+  /** Seconds before each try; as many tries as entries. */
+  readonly webhookRetryScheduleSeconds!: number[];
   readonly frontDoor!: boolean;
   readonly logLevel!: string;
   /** Names of variables that are set but have no effect yet. */
@@ -173,6 +210,7 @@ export function loadConfig(given: Environment, file: Environment = {}): Config {
     masterKey: values.MASTER_KEY === undefined ? undefined : Buffer.from(values.MASTER_KEY as string, 'base64'),
     platformToken: values.PLATFORM_TOKEN as string | undefined,
     openSignup: values.OPEN_SIGNUP as boolean,
+    role: values.ROLE as Config['role'],
     seedDemo: values.SEED_DEMO as boolean,
     redisUrl: values.REDIS_URL as string | undefined,
     trustedProxies: values.TRUSTED_PROXIES as string[],
@@ -184,6 +222,9 @@ export function loadConfig(given: Environment, file: Environment = {}): Config {
     limitManagementPerMinute: values.LIMIT_MANAGEMENT_PER_MINUTE as number,
     limitPublicPerMinute: values.LIMIT_PUBLIC_PER_MINUTE as number,
     expiringNoticeDays: values.EXPIRING_NOTICE_DAYS as number,
+    eventRetentionDays: values.EVENT_RETENTION_DAYS as number,
+    webhookAllowLoopback: values.WEBHOOK_ALLOW_LOOPBACK as boolean,
+    webhookRetryScheduleSeconds: values.WEBHOOK_RETRY_SCHEDULE as number[],
     frontDoor: values.FRONT_DOOR as boolean,
     logLevel: values.LOG_LEVEL as string,
     unused: Object.entries<Setting>(settings)

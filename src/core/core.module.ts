@@ -13,6 +13,7 @@ import { LOGGER } from './logger.js';
 import { MasterKey } from './master-key.js';
 import { RateLimits } from './rate-limits.js';
 import { Readiness } from './readiness.js';
+import { Signals } from './signals.js';
 import { SpoolInterceptor } from './spool.js';
 import { RequestValidationPipe } from './validation.pipe.js';
 
@@ -38,6 +39,7 @@ export class CoreModule {
       Readiness,
       AuthFailures,
       RateLimits,
+      Signals,
     ];
     return {
       module: CoreModule,

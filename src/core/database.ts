@@ -4,7 +4,9 @@ import pg from 'pg';
 import { parseIntoClientConfig } from 'pg-connection-string';
 import type { EnvironmentName } from '../domain/api-key.js';
 import { PrismaClient, type Prisma } from '../generated/prisma/client.js';
+import { Listener } from './listener.js';
 import { SharedTransaction } from './shared-transaction.js';
+import { hasEvents } from './written-events.js';
 
 /** A database that Latchkey must not run on; the message says what to do. */
 export class DatabaseNotUsable extends Error {}
@@ -50,8 +52,12 @@ export class Database {
   private readonly lookups: pg.Pool;
   private readonly stamps: pg.Pool;
   private readonly shared = new AsyncLocalStorage<SharedTransaction>();
+  private eventsAreKept: () => void = () => undefined;
 
-  constructor(databaseUrl: string, poolSize: number) {
+  constructor(
+    private readonly databaseUrl: string,
+    poolSize: number,
+  ) {
     const lookupSize = Math.max(1, Math.floor(poolSize * HOT_SHARE) - STAMP_CONNECTIONS);
     const tenantSize = poolSize - lookupSize - STAMP_CONNECTIONS;
     const adapter = new PrismaPg(poolConfig(databaseUrl, TENANT_ROLE, tenantSize), { onPoolError: ignoreIdleError });
@@ -101,7 +107,7 @@ export class Database {
         await transaction.close();
       }
     };
-    const result = await this.client.$transaction(shareOne, { maxWait: ACQUIRE_TIMEOUT_MS, timeout: timeoutMs });
+    const result = await this.commit(shareOne, { maxWait: ACQUIRE_TIMEOUT_MS, timeout: timeoutMs });
     for (const action of kept) action();
     return result;
   }
@@ -134,6 +140,21 @@ export class Database {
     return rows;
   }
 
+  /** `listener` is called after each commit of a transaction that wrote events. */
+  whenEventsAreKept(listener: () => void): void {
+    this.eventsAreKept = listener;
+  }
+
+  /** Tell every process that listens on the channel, this one too. Never from inside of a transaction: each would wait for all others. */
+  async notify(channel: string, message: string): Promise<void> {
+    await this.stamps.query('SELECT pg_notify($1, $2)', [channel, message]);
+  }
+
+  /** Hear what is told on a channel, on a connection of its own beside the pools. */
+  listener(channel: string, heard: (message: string | null) => void): Listener {
+    return new Listener(poolConfig(this.databaseUrl, SYSTEM_ROLE, 1), channel, heard);
+  }
+
   /** Whether the database answers, on all of our ways to it. */
   async ping(): Promise<void> {
     await Promise.all([this.client.$queryRaw`SELECT 1`, this.lookups.query('SELECT 1'), this.stamps.query('SELECT 1')]);
@@ -163,7 +184,14 @@ export class Database {
 
   private unit<T>(work: (db: Db) => Promise<T>): Promise<T> {
     const transaction = this.shared.getStore();
-    return transaction?.isOpen === true ? transaction.join(work) : this.client.$transaction(work);
+    return transaction?.isOpen === true ? transaction.join(work) : this.commit(work);
+  }
+
+  /** Run the work in a transaction of its own. */
+  private async commit<T>(work: (db: Db) => Promise<T>, options?: { maxWait: number; timeout: number }): Promise<T> {
+    const [result, wroteEvents] = await this.client.$transaction(async (db) => [await work(db), hasEvents(db)] as const, options);
+    if (wroteEvents) this.eventsAreKept();
+    return result;
   }
 }
 

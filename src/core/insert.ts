@@ -7,7 +7,7 @@ import type { Db } from './database.js';
  */
 
 /** Tables that get many rows at once. */
-type Table = 'audit_entry' | 'event' | 'license' | 'license_entitlement' | 'machine';
+type Table = 'audit_entry' | 'event' | 'license' | 'license_entitlement' | 'machine' | 'webhook_delivery';
 
 /** Rows by the names of their fields; what is absent or undefined gets the column's default. */
 type Rows = readonly object[];

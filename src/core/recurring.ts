@@ -5,12 +5,23 @@ import type { Database, Db, Tenant } from './database.js';
  * Held by the one server that does the work; numbers that no other lock of ours has. Each belongs to a transaction: that of
  * a server that is killed is free as soon as the database knows.
  */
-export const TURNS = { idempotency: 7_215_530_094, expiry: 7_215_530_095, machines: 7_215_530_096 } as const;
+export const TURNS = {
+  idempotency: 7_215_530_094,
+  expiry: 7_215_530_095,
+  machines: 7_215_530_096,
+  events: 7_215_530_097,
+  retention: 7_215_530_098,
+} as const;
 
 /** Whether this server may do this work until the end of the transaction: no other one does. */
 export async function takeTurn(db: Db, turn: keyof typeof TURNS): Promise<boolean> {
   const [held] = await db.$queryRaw<{ isOurs: boolean }[]>`SELECT pg_try_advisory_xact_lock(${TURNS[turn]}::bigint) AS "isOurs"`;
   return held?.isOurs === true;
+}
+
+/** The same for work that is short: wait until nobody else does it. */
+export async function awaitTurn(db: Db, turn: keyof typeof TURNS): Promise<void> {
+  await db.$executeRaw`SELECT pg_advisory_xact_lock(${TURNS[turn]}::bigint)`;
 }
 
 /**
@@ -50,6 +61,11 @@ export class Recurring {
       this.roundsLeft -= 1;
     });
     return this.rounds;
+  }
+
+  /** There is something to do: a round begins at once, or when the one that is under way has ended. Many calls lead to one. */
+  wake(): void {
+    if (this.roundsLeft < 2) void this.run();
   }
 
   /** What is in hand is waited for; nothing is begun any more. */

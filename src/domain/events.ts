@@ -12,7 +12,7 @@ const happenings = {
   entitlement: ['created', 'updated', 'deleted', 'attached', 'detached'],
   usage: ['incremented'],
   api_key: ['created', 'rotated', 'revoked', 'leaked'],
-  webhook: ['disabled'],
+  webhook: ['disabled', 'test'],
 } as const; // prettier-ignore
 
 type Happenings = typeof happenings;
@@ -28,4 +28,65 @@ const known = new Set<string>(eventTypes);
 /** Whether something that is written into the audit log is told to others as well. */
 export function isEventType(action: string): action is EventType {
   return known.has(action);
+}
+
+/** Made so often that they are only made when somebody listens who names them (contract: webhooks.md, "Events"). */
+const highVolume = ['validation.success', 'validation.failed', 'machine.heartbeat'] as const satisfies EventType[];
+export type HighVolumeEventType = (typeof highVolume)[number];
+
+const EVERYTHING = '*';
+
+/**
+ * What is wrong with one item of an endpoint's `events` or a stream's `types`, to follow the field's name; null = nothing.
+ * Allowed are a type, `*`, and a prefix like `license.*`.
+ */
+export function patternIssue(pattern: string): string | null {
+  return eventTypes.some((type) => matches(pattern, type)) || pattern === EVERYTHING
+    ? null
+    : 'must be a type of event like license.created, a prefix like license.*, or *';
+}
+
+/** Whether somebody who listens to these patterns is told of events of this type. */
+export function listensTo(patterns: readonly string[], type: string): boolean {
+  return patterns.some((pattern) => (pattern === EVERYTHING ? !isHighVolume(type) : matches(pattern, type)));
+}
+
+/** Those of the types made only for listeners that these patterns name. */
+export function highVolumeTypesOf(patterns: readonly string[]): HighVolumeEventType[] {
+  return highVolume.filter((type) => listensTo(patterns, type));
+}
+
+/** A prefix names a type of high volume only when it is for nothing else: `validation.*` does, `machine.*` does not. */
+function matches(pattern: string, type: string): boolean {
+  if (pattern === type) return true;
+  if (!pattern.endsWith('.*')) return false;
+  const prefix = pattern.slice(0, -1);
+  const isForThoseAlone = eventTypes.filter((known) => known.startsWith(prefix)).every(isHighVolume);
+  return type.startsWith(prefix) && (!isHighVolume(type) || isForThoseAlone);
+}
+
+function isHighVolume(type: string): boolean {
+  return highVolume.some((known) => known === type);
+}
+
+/** Whom an event is told to: what is needed of an endpoint to say so. */
+interface Listening {
+  id: string;
+  events: readonly string[];
+  isEnabled: boolean;
+  /** Null = everything of its environment. */
+  segmentId: string | null;
+}
+
+/** What is needed of an event to say whom it is told to. */
+interface Happened {
+  type: string;
+  resourceId: string;
+  segmentId: string | null;
+}
+
+/** Whether an endpoint is told of an event of its environment. A test is for the endpoint that is tested. */
+export function isMeantFor(endpoint: Listening, event: Happened): boolean {
+  if (!endpoint.isEnabled || (endpoint.segmentId !== null && endpoint.segmentId !== event.segmentId)) return false;
+  return event.type === 'webhook.test' ? event.resourceId === endpoint.id : listensTo(endpoint.events, event.type);
 }
