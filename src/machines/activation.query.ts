@@ -155,10 +155,10 @@ export async function writeSeats(
 }
 
 /**
- * The whole of an activation in one statement, on a license that is not held: nothing and false when the license or its
- * policy has changed since it was judged. Whatever a verdict is made of is in those two rows, or changes the license's row
- * together with it: a machine that comes or goes is counted there. Who changes the license at this moment is waited for, and
- * PostgreSQL then looks at the condition anew.
+ * The whole of an activation in one statement, on a license that is not held yet: nothing and false when the license or its
+ * policy has changed since it was judged, or another holds the license. Whatever a verdict is made of is in those two rows, or
+ * is counted in the license's as it changes, like a machine that comes or goes. Nobody is waited for: what was seen before
+ * waiting would say nothing of what is there after it.
  */
 export async function takeSeatUnlessChanged(
   db: Db,
@@ -169,10 +169,13 @@ export async function takeSeatUnlessChanged(
 ): Promise<boolean> {
   const recording = recordingOf(change, 'counted').map((part, at) => Prisma.sql`${Prisma.raw(`recorded_${String(at)}`)} AS (${part})`);
   const taken = await db.$executeRaw`${prepared}
-    WITH counted AS (
-      ${countingOf(license, totals, { machine, term: null })} AND license.xmin = ${licenseVersion}::text::xid AND license.deleted_at IS NULL
-        AND EXISTS (SELECT FROM policy WHERE policy.id = license.policy_id AND policy.xmin = ${policyVersion}::text::xid)
-      RETURNING license.id
+    WITH held AS MATERIALIZED (
+      SELECT license.id FROM license
+       WHERE license.id = ${license.id}::uuid AND license.deleted_at IS NULL AND license.xmin = ${licenseVersion}::text::xid
+         AND EXISTS (SELECT FROM policy WHERE policy.id = license.policy_id AND policy.xmin = ${policyVersion}::text::xid)
+         FOR NO KEY UPDATE SKIP LOCKED
+    ), counted AS (
+      ${countingOf(license, totals, { machine, term: null })} AND EXISTS (SELECT FROM held) RETURNING id
     ), ${Prisma.join(recording)}
     ${insertionOf('machine', machine, 'counted')}`;
   return taken === 1;
