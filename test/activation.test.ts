@@ -555,6 +555,48 @@ describe('a dry run', () => {
   });
 });
 
+describe('a seat of a license that others are at', () => {
+  /** What a license and its policy become in a transaction that holds the license while a machine asks for a seat. */
+  const whileHeld = async (license: { id: string }, change: string, ask: () => Promise<Reply>): Promise<Reply> => {
+    await database.query('BEGIN');
+    let waiting: Promise<Reply>;
+    try {
+      await database.query('SELECT FROM license WHERE id = $1 FOR NO KEY UPDATE', [license.id]);
+      waiting = ask();
+      await untilWaiting();
+      await database.query(change, [license.id]);
+    } finally {
+      await database.query('COMMIT');
+    }
+    return waiting;
+  };
+
+  it.each<[string, string, [number, string | undefined]]>([
+    ['suspended', 'UPDATE license SET suspended_at = clock_timestamp() WHERE id = $1', [403, 'LICENSE_SUSPENDED']],
+    ['lowered', 'UPDATE license SET max_machines_override = 1 WHERE id = $1', [422, 'MACHINE_LIMIT_EXCEEDED']],
+    [
+      "lowered by its policy's limit",
+      'UPDATE policy SET max_machines = 1 FROM license WHERE license.id = $1 AND policy.id = license.policy_id',
+      [422, 'MACHINE_LIMIT_EXCEEDED'],
+    ],
+    ['only held', 'SELECT FROM license WHERE id = $1', [201, undefined]],
+  ])('is given or not by what there is after them, not before: %s', async (_, change, answer) => {
+    const license = await vendor.licenseUnder({ maxMachines: 5 });
+    await vendor.activate(license, 'fingerprint-a');
+    const reply = await whileHeld(license, change, () => seat(license, 'fingerprint-b'));
+    expect(told(reply)).toEqual(answer);
+    const seats = reply.status === 201 ? 2 : 1;
+    expect([await countOn(license), (await fingerprintsOn(license)).length]).toEqual([seats, seats]);
+  });
+
+  it('is one seat for one machine that asks again while its first request is not kept yet', async () => {
+    const license = await vendor.licenseUnder({ maxMachines: 5 });
+    const [first, second] = await Promise.all([seat(license, 'fingerprint-a'), seat(license, 'fingerprint-a')]);
+    expect([first.status, second.status].sort()).toEqual([200, 201]);
+    expect(await countOn(license)).toBe(1);
+  });
+});
+
 /** Until a statement of a server waits for what this connection holds. */
 async function untilWaiting(): Promise<void> {
   for (;;) {

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Running } from '../src/boot.js';
-import { Database, type Tenant } from '../src/core/database.js';
+import { Database, type Db, type Tenant } from '../src/core/database.js';
+import { prepared } from '../src/core/prepared.js';
 import { startServer } from './support/server.js';
 import { testDatabaseUrl } from './support/settings.js';
 import { Vendor } from './support/vendor.js';
@@ -150,5 +151,30 @@ describe('several units of work in one transaction', () => {
     release();
     await left;
     expect(await codes(live)).toEqual(['a', 'later']);
+  });
+
+  it('shows each unit only what is its own where one connection has prepared the statements of all', async () => {
+    const narrow = new Database(testDatabaseUrl(), 3);
+    const { account } = await Vendor.signUp(server.url);
+    const { id } = await narrow.acrossTenants('find the environment of a test', (db) =>
+      db.environment.findFirstOrThrow({ where: { accountId: account.id, name: 'live' } }),
+    );
+    const tenants: Tenant[] = [live, { ...live, accountId: account.id, environmentId: id }];
+    const ids = tenants.map(({ environmentId }) => environmentId);
+    const sees = (db: Db, id: string): Promise<number> =>
+      db.$queryRaw<unknown[]>`${prepared} SELECT id FROM environment WHERE id = ${id}::uuid`.then((rows) => rows.length);
+    for (let round = 0; round < 10; round += 1) {
+      const seen = [
+        ...(await Promise.all(ids.map((id) => narrow.acrossTenants('see what a test has made', (db) => sees(db, id))))),
+        ...(await Promise.all(tenants.flatMap((tenant) => ids.map((id) => narrow.within(tenant, (db) => sees(db, id)))))),
+      ];
+      expect(seen).toEqual([1, 1, 1, 0, 0, 1]);
+    }
+    const statements = await narrow.within(
+      live,
+      (db) => db.$queryRaw<unknown[]>`SELECT FROM pg_prepared_statements WHERE statement LIKE '%FROM environment WHERE id%'`,
+    );
+    expect(statements).toHaveLength(1);
+    await narrow.close();
   });
 });

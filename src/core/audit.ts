@@ -2,8 +2,9 @@ import { v7 as uuidv7 } from 'uuid';
 import { canonicalJson } from '../domain/canonical-json.js';
 import type { Prisma } from '../generated/prisma/client.js';
 import type { Db } from './database.js';
-import { insertMany } from './insert.js';
+import { insertionOf, insertMany } from './insert.js';
 import { toEventRows } from './outbox.js';
+import { prepared } from './prepared.js';
 import { currentRequest } from './request-context.js';
 import { markEvents } from './written-events.js';
 
@@ -66,26 +67,44 @@ export function recordChange(db: Db, change: Change): Promise<void> {
 export async function recordChanges(db: Db, changes: readonly Change[]): Promise<void> {
   const recorded = withDifferences(changes);
   if (recorded.length === 0) return;
+  const entries = toEntryRows(recorded);
+  const events = toEventRows(recorded);
+  const [entry, event] = [entries[0], events[0]];
+  if (entries.length === 1 && entry !== undefined && event !== undefined) {
+    await db.$executeRaw`${prepared} WITH entry AS (${insertionOf('audit_entry', entry)}) ${insertionOf('event', event)}`;
+    markEvents(db);
+    return;
+  }
+  await insertMany(db, 'audit_entry', entries);
+  await writeEvents(db, events);
+}
+
+/**
+ * What records one change, for the statement that makes it; nothing when `onlyIf`, a part of that statement, has no row. The
+ * caller marks its transaction (`markEvents`).
+ */
+export function recordingOf(change: Change, onlyIf: string): Prisma.Sql[] {
+  const recorded = withDifferences([change]);
+  const entries = toEntryRows(recorded).map((row) => insertionOf('audit_entry', row, onlyIf));
+  return [...entries, ...toEventRows(recorded).map((row) => insertionOf('event', row, onlyIf))];
+}
+
+function toEntryRows(changes: readonly RecordedChange[]): object[] {
   const request = currentRequest();
-  await insertMany(
-    db,
-    'audit_entry',
-    recorded.map(({ action, resource, before, after, environmentId, changed }) => ({
-      id: uuidv7(),
-      action,
-      resourceType: resource.type,
-      resourceId: resource.id,
-      actorType: request?.actor.type ?? 'system',
-      actorId: request?.actor.id,
-      ip: request?.ip,
-      requestId: request?.requestId,
-      before: before === undefined ? undefined : changed.before,
-      after: after === undefined ? undefined : changed.after,
-      ...(environmentId === undefined ? {} : { environmentId }),
-      ...(resource.segmentId === undefined ? {} : { segmentId: resource.segmentId }),
-    })),
-  );
-  await writeEvents(db, recorded);
+  return changes.map(({ action, resource, before, after, environmentId, changed }) => ({
+    id: uuidv7(),
+    action,
+    resourceType: resource.type,
+    resourceId: resource.id,
+    actorType: request?.actor.type ?? 'system',
+    actorId: request?.actor.id,
+    ip: request?.ip,
+    requestId: request?.requestId,
+    before: before === undefined ? undefined : changed.before,
+    after: after === undefined ? undefined : changed.after,
+    ...(environmentId === undefined ? {} : { environmentId }),
+    ...(resource.segmentId === undefined ? {} : { segmentId: resource.segmentId }),
+  }));
 }
 
 /**
@@ -93,11 +112,10 @@ export async function recordChanges(db: Db, changes: readonly Change[]): Promise
  * it – a license that is validated for the first time, a use that is counted.
  */
 export async function recordEvents(db: Db, changes: readonly Change[]): Promise<void> {
-  await writeEvents(db, withDifferences(changes));
+  await writeEvents(db, toEventRows(withDifferences(changes)));
 }
 
-async function writeEvents(db: Db, changes: readonly RecordedChange[]): Promise<void> {
-  const rows = toEventRows(changes);
+async function writeEvents(db: Db, rows: readonly object[]): Promise<void> {
   if (rows.length === 0) return;
   await insertMany(db, 'event', rows);
   markEvents(db);

@@ -5,6 +5,7 @@ import { parseIntoClientConfig } from 'pg-connection-string';
 import type { EnvironmentName } from '../domain/api-key.js';
 import { PrismaClient, type Prisma } from '../generated/prisma/client.js';
 import { Listener } from './listener.js';
+import { prepared, PreparedStatements } from './prepared.js';
 import { SharedTransaction } from './shared-transaction.js';
 import { hasEvents } from './written-events.js';
 
@@ -60,7 +61,12 @@ export class Database {
   ) {
     const lookupSize = Math.max(1, Math.floor(poolSize * HOT_SHARE) - STAMP_CONNECTIONS);
     const tenantSize = poolSize - lookupSize - STAMP_CONNECTIONS;
-    const adapter = new PrismaPg(poolConfig(databaseUrl, TENANT_ROLE, tenantSize), { onPoolError: ignoreIdleError });
+    const statements = new PreparedStatements();
+    const adapter = new PrismaPg(poolConfig(databaseUrl, TENANT_ROLE, tenantSize), {
+      onPoolError: ignoreIdleError,
+      // The type asks for a name, and what it is given to has none as well.
+      statementNameGenerator: ({ sql }) => statements.nameOf(sql) as string,
+    });
     this.client = new PrismaClient({ adapter, transactionOptions: { maxWait: ACQUIRE_TIMEOUT_MS, timeout: WORK_TIMEOUT_MS } });
     // They all go by a unique index whatever their values: planning anew each time cost five times the execution.
     const hotPlans = '-c plan_cache_mode=force_generic_plan';
@@ -72,7 +78,7 @@ export class Database {
   /** One unit of work, one transaction, on the rows of one tenant. */
   within<T>(tenant: Tenant, work: (db: Db) => Promise<T>): Promise<T> {
     return this.unit(async (db) => {
-      await db.$executeRaw`
+      await db.$executeRaw`${prepared}
         SELECT set_config('role', ${TENANT_ROLE}, true), set_config('app.environment_id', ${tenant.environmentId}, true),
                set_config('app.account_id', ${tenant.accountId}, true), set_config('app.segment_id', ${tenant.segmentId ?? ''}, true)`;
       return work(db);
@@ -86,7 +92,7 @@ export class Database {
   acrossTenants<T>(reason: string, work: (db: Db) => Promise<T>): Promise<T> {
     return this.unit(async (db) => {
       // In a shared transaction the settings of the unit before are still there, and columns default to them.
-      await db.$executeRaw`
+      await db.$executeRaw`${prepared}
         SELECT set_config('role', ${SYSTEM_ROLE}, true), set_config('app.reason', ${reason}, true),
                set_config('app.environment_id', '', true), set_config('app.account_id', '', true), set_config('app.segment_id', '', true)`;
       return work(db);

@@ -27,10 +27,11 @@ export async function insertFree(db: Db, table: Table, rows: Rows): Promise<stri
   return ids;
 }
 
-/** The statement that inserts one, for a statement of several parts. */
-export function insertionOf(table: Table, row: object): Prisma.Sql {
+/** The statement that inserts one, for a statement of several parts; none when `onlyIf`, a part before, has no row. */
+export function insertionOf(table: Table, row: object, onlyIf?: string): Prisma.Sql {
   const [[columns, alike]] = byColumns([row]) as [[string[], Record<string, unknown>[]]];
-  return insert(table, columns, alike);
+  const insertion = insert(table, columns, alike);
+  return onlyIf === undefined ? insertion : Prisma.sql`${insertion} WHERE EXISTS (SELECT FROM ${Prisma.raw(onlyIf)})`;
 }
 
 /** In the order of the rows; PostgreSQL reads each value as its column's type says. */

@@ -1,6 +1,7 @@
 import { notFound } from '../domain/errors.js';
 import { Prisma } from '../generated/prisma/client.js';
 import type { Db, Tenant } from './database.js';
+import { prepared } from './prepared.js';
 
 /**
  * The flair `segment` (contract: auth.md, "API keys"; docs/decisions/0002-tenancy.md): such a key sees and changes only
@@ -39,7 +40,7 @@ export function holdToDelete(db: Db, tenant: Tenant, type: Held['type'], id: str
 
 async function holdRow(db: Db, tenant: Tenant, type: Held['type'], id: string, lock: string, field?: string): Promise<Held> {
   const mine = tenant.segmentId === null ? Prisma.empty : Prisma.sql`AND segment_id = ${tenant.segmentId}::uuid`;
-  const [row] = await db.$queryRaw<{ segmentId: string | null }[]>`
+  const [row] = await db.$queryRaw<{ segmentId: string | null }[]>`${prepared}
     SELECT segment_id AS "segmentId" FROM ${Prisma.raw(type)} WHERE id = ${id}::uuid AND deleted_at IS NULL ${mine} ${Prisma.raw(lock)}`;
   if (row === undefined) throw notFound(type.replace('_', ' '), field);
   return { type, id, segmentId: row.segmentId };

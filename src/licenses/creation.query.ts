@@ -1,4 +1,5 @@
 import type { Db } from '../core/database.js';
+import { prepared } from '../core/prepared.js';
 import { entitlementIdsByCode } from '../entitlements/entitlements.query.js';
 import type { TestClock } from '../generated/prisma/client.js';
 import { includeEntitlementCodes, type PolicyRow } from '../policies/policies.dto.js';
@@ -27,10 +28,10 @@ export async function holdReferences(db: Db, licenses: readonly Referring[]): Pr
   const codes = distinct(licenses.flatMap(({ entitlements = [] }) => entitlements.map(({ code }) => code)));
   // Not to be deleted until the end; that others count on it, or change it, is no reason to wait for them.
   const products = await db.$queryRaw<{ id: string; keyPrefix: string }[]>`
-    SELECT id, key_prefix AS "keyPrefix" FROM product
+    ${prepared} SELECT id, key_prefix AS "keyPrefix" FROM product
      WHERE id = ANY(${productIds}::uuid[]) AND deleted_at IS NULL ORDER BY id FOR KEY SHARE`;
   const held = await db.$queryRaw<{ id: string }[]>`
-    SELECT id FROM policy WHERE id = ANY(${policyIds}::uuid[]) AND deleted_at IS NULL ORDER BY id FOR KEY SHARE`;
+    ${prepared} SELECT id FROM policy WHERE id = ANY(${policyIds}::uuid[]) AND deleted_at IS NULL ORDER BY id FOR KEY SHARE`;
   const policies = await db.policy.findMany({ where: { id: { in: held.map(({ id }) => id) } }, include: includeEntitlementCodes });
   return {
     products: byId(products),
@@ -64,7 +65,7 @@ export const TAKEN_KEYS = {
 export async function countMore(db: Db, more: ReadonlyMap<string, number>): Promise<void> {
   const [ids, counts] = [[...more.keys()], [...more.values()]];
   await db.$executeRaw`
-    WITH held AS (SELECT id FROM product WHERE id = ANY(${ids}::uuid[]) ORDER BY id FOR NO KEY UPDATE)
+    ${prepared} WITH held AS (SELECT id FROM product WHERE id = ANY(${ids}::uuid[]) ORDER BY id FOR NO KEY UPDATE)
     UPDATE product SET licenses_count = licenses_count + more.count
       FROM held JOIN unnest(${ids}::uuid[], ${counts}::int[]) AS more (id, count) USING (id)
      WHERE product.id = held.id`;

@@ -1,6 +1,8 @@
-import { recordEvents } from '../core/audit.js';
+import { type Change, recordEvents, recordingOf } from '../core/audit.js';
 import type { Db, Tenant } from '../core/database.js';
 import { columnOf, insertionOf } from '../core/insert.js';
+import { PREPARED, prepared } from '../core/prepared.js';
+import { markEvents } from '../core/written-events.js';
 import type { SeatedPulse } from '../domain/activation.js';
 import type { TermColumns } from '../domain/expiry.js';
 import { MINUTE_MS } from '../domain/heartbeat.js';
@@ -33,6 +35,9 @@ export interface Seats {
   existing: MachineRow | null;
   replaced: Pick<Machine, (typeof replacedFields)[number]> | null;
   isTakenElsewhere: boolean;
+  /** Of the license's and the policy's row: others when they have changed since. */
+  licenseVersion: string;
+  policyVersion: string;
 }
 
 export interface Wanted {
@@ -56,8 +61,8 @@ const facts = [
  */
 export const FIND_SEATS = {
   name: 'find_seats',
-  text: `
-    SELECT ${facts},
+  text: `${PREPARED}
+    SELECT ${facts}, license.xmin::text AS "licenseVersion", policy.xmin::text AS "policyVersion",
            CASE WHEN policy.fingerprint_uniqueness = 'PER_LICENSE' OR existing.id IS NOT NULL THEN false
                 ELSE fingerprint_is_taken(license.environment_id, license.id, $4) END AS "isTakenElsewhere"
       FROM license
@@ -93,6 +98,8 @@ export function toSeats(row: SeatsRow): Seats {
     existing: existing === null ? null : { ...existing, pulse: partOf(row, 'pulse') },
     replaced: partOf(row, 'replaced'),
     isTakenElsewhere: row.isTakenElsewhere,
+    licenseVersion: row.licenseVersion,
+    policyVersion: row.policyVersion,
   } as Seats;
 }
 
@@ -143,16 +150,48 @@ export async function writeSeats(
   totals: MachineTotals,
   seat: { machine: Machine & MachineSize; term: TermColumns | null } | null,
 ): Promise<void> {
+  const counted = countingOf(license, totals, seat);
+  if (seat === null) await db.$executeRaw(counted);
+  else await db.$executeRaw`${prepared} WITH counted AS (${counted}) ${insertionOf('machine', seat.machine)}`;
+}
+
+/**
+ * The whole of an activation in one statement, on a license that is not held yet: nothing and false when the license or its
+ * policy has changed since it was judged, or another holds the license. Whatever a verdict is made of is in those two rows, or
+ * is counted in the license's as it changes, like a machine that comes or goes. Nobody is waited for: what was seen before
+ * waiting would say nothing of what is there after it.
+ */
+export async function takeSeatUnlessChanged(
+  db: Db,
+  { license, licenseVersion, policyVersion }: Seats,
+  totals: MachineTotals,
+  machine: Machine & MachineSize,
+  change: Change,
+): Promise<boolean> {
+  const recording = recordingOf(change, 'counted').map((part, at) => Prisma.sql`${Prisma.raw(`recorded_${String(at)}`)} AS (${part})`);
+  const taken = await db.$executeRaw`${prepared}
+    WITH held AS MATERIALIZED (
+      SELECT license.id FROM license
+       WHERE license.id = ${license.id}::uuid AND license.deleted_at IS NULL AND license.xmin = ${licenseVersion}::text::xid
+         AND EXISTS (SELECT FROM policy WHERE policy.id = license.policy_id AND policy.xmin = ${policyVersion}::text::xid)
+         FOR NO KEY UPDATE SKIP LOCKED
+    ), counted AS (
+      ${countingOf(license, totals, { machine, term: null })} AND EXISTS (SELECT FROM held) RETURNING id
+    ), ${Prisma.join(recording)}
+    ${insertionOf('machine', machine, 'counted')}`;
+  if (taken === 1) markEvents(db);
+  return taken === 1;
+}
+
+function countingOf(license: Seats['license'], totals: MachineTotals, seat: Parameters<typeof writeSeats>[3]): Prisma.Sql {
   const { expiresAt, termAnchorAt, clockPending } = seat?.term ?? license;
   const firstActivatedAt = license.firstActivatedAt ?? seat?.machine.createdAt ?? null;
-  const counted = Prisma.sql`
+  return Prisma.sql`
     UPDATE license
        SET machine_count = ${totals.machineCount}, cores_total = ${totals.coresTotal}, memory_mb_total = ${totals.memoryMbTotal},
            disk_mb_total = ${totals.diskMbTotal}, first_activated_at = ${firstActivatedAt}::timestamptz,
            expires_at = ${expiresAt}::timestamptz, term_anchor_at = ${termAnchorAt}::timestamptz, clock_pending = ${clockPending}
      WHERE id = ${license.id}::uuid`;
-  if (seat === null) await db.$executeRaw(counted);
-  else await db.$executeRaw`WITH counted AS (${counted}) ${insertionOf('machine', seat.machine)}`;
 }
 
 /**

@@ -3,7 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { v7 as uuidv7 } from 'uuid';
 import type { TenantPrincipal } from '../auth/principal.js';
 import { Answer } from '../core/answer.interceptor.js';
-import { recordChanges } from '../core/audit.js';
+import { type Change, recordChanges } from '../core/audit.js';
 import { Clock } from '../core/clock.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
 import { RateLimits } from '../core/rate-limits.js';
@@ -21,6 +21,7 @@ import {
   type Seats,
   seatsAsked,
   type SeatsRow,
+  takeSeatUnlessChanged,
   tellLimitReached,
   toSeats,
   type Wanted,
@@ -124,6 +125,8 @@ export class ActivationService {
       if (again.activation.outcome === 'refused') return this.refuse(db, wish, again, again.activation, dryRun);
       if (dryRun || !isChange(again.activation)) return answerTo(wish, again);
     }
+    const atOnce = await takeSeatAtOnce(db, wish, seen);
+    if (atOnce !== null) return atOnce;
     const { tenant, licenseId, field } = wish;
     await hold(db, tenant, 'license', licenseId, field);
     const held = await this.judgeHeld(db, wish);
@@ -216,6 +219,24 @@ function answerTo(wish: Wish, { existing, license, policy, now }: Judged): Answe
   return new Answer(HttpStatus.CREATED, toMachineView(newMachine(wish, license, now), policy, environment, now));
 }
 
+/**
+ * By what was seen before anything was held, where nobody has to go and no term begins: most seats. Null when others have
+ * changed it since, and the license is to be held. One that is on a test clock is held: the clock may be turned meanwhile.
+ */
+async function takeSeatAtOnce(db: Db, wish: Wish, seen: Judged): Promise<Answer<MachineView> | null> {
+  const { activation, license, policy, now } = seen;
+  if (activation.outcome !== 'granted' || activation.replaced !== null || activation.takenOver.length > 0) return null;
+  if (license.testClockId !== null || clockStartedBy('FROM_FIRST_ACTIVATION', license, policy, now) !== null) return null;
+  const { pulse, ...machine } = newMachine(wish, license, now);
+  const after = toMachineView({ ...machine, pulse }, policy, wish.tenant.environment, now);
+  const change = activationOf(machine, after);
+  return (await takeSeatUnlessChanged(db, seen, activation.totals, machine, change)) ? new Answer(HttpStatus.CREATED, after) : null;
+}
+
+function activationOf({ id, segmentId, licenseId }: Omit<MachineRow, 'pulse'>, after: MachineView): Change {
+  return { action: 'machine.activated', resource: { type: 'machine', id, segmentId }, licenseId, after };
+}
+
 /** On a license that is held: who has to go goes, who comes gets the seat, and both are told in this order. */
 async function carryOut(db: Db, wish: Wish, held: Judged, activation: Allowed): Promise<Answer<MachineView>> {
   const { license, policy, testClock, now } = held;
@@ -235,9 +256,7 @@ async function carryOut(db: Db, wish: Wish, held: Judged, activation: Allowed): 
   const term = clockStartedBy('FROM_FIRST_ACTIVATION', license, policy, now);
   await writeSeats(db, license, activation.totals, { machine, term });
   const after = toMachineView({ ...machine, pulse }, policy, tenant.environment, now);
-  const resource = { type: 'machine', id: machine.id, segmentId: machine.segmentId };
-  const about = { resource, licenseId: license.id, occurredAt: testClock?.frozenAt };
-  await recordChanges(db, [...gone, { ...about, action: 'machine.activated', after }]);
+  await recordChanges(db, [...gone, { ...activationOf(machine, after), occurredAt: testClock?.frozenAt }]);
   if (term !== null) await recordStartedTerm(db, tenant, license.id, license, now);
   return new Answer(HttpStatus.CREATED, after);
 }
