@@ -127,7 +127,31 @@ export function differences(before: object = {}, after: object = {}): { before: 
 }
 
 function asJson(view: object): Prisma.JsonObject {
-  return JSON.parse(JSON.stringify(view, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value))) as Prisma.JsonObject;
+  return jsonOf(view) as Prisma.JsonObject;
+}
+
+/** What JSON says of a value, with text for large numbers; undefined = nothing. Told as `JSON.parse(JSON.stringify())` would. */
+function jsonOf(value: unknown): Prisma.JsonValue | undefined {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      return value;
+    case 'number':
+      return Number.isFinite(value) ? value : null;
+    case 'bigint':
+      return String(value);
+    case 'object':
+      return value === null ? null : jsonOfObject(value);
+    default:
+      return undefined;
+  }
+}
+
+function jsonOfObject(value: object): Prisma.JsonValue | undefined {
+  if ('toJSON' in value && typeof value.toJSON === 'function') return jsonOf(value.toJSON());
+  if (Array.isArray(value)) return value.map((item) => jsonOf(item) ?? null);
+  const fields = Object.entries(value).map(([name, item]) => [name, jsonOf(item)] as const);
+  return Object.fromEntries(fields.filter(([, item]) => item !== undefined));
 }
 
 function withoutSecretFields(view: Prisma.JsonObject): Prisma.JsonObject {

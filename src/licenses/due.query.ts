@@ -84,17 +84,22 @@ function occurredAt({ testClock }: LicenseRow, at: Date): Date | undefined {
 
 /**
  * Mark what is announced and record it, in the order given. The caller holds the licenses, and their machines. Only the
- * removal of machines is left to it.
+ * removal of machines is left to it, which comes before: what is marked of a machine goes with it.
  */
 export async function announce(db: Db, all: readonly Due[]): Promise<void> {
   const licenses = (type: Happening['type']): string[] =>
     all.filter(({ happening }) => happening.type === type).map(({ licenseId }) => licenseId);
-  const dead = all.flatMap(({ happening }) => (happening.type === 'machine.dead' ? [happening.machineId] : []));
-  await db.$executeRaw`UPDATE license SET expiring_announced_for = expires_at WHERE id = ANY(${licenses('license.expiring')}::uuid[])`;
-  await db.$executeRaw`UPDATE license SET expired_announced_for = expires_at WHERE id = ANY(${licenses('license.expired')}::uuid[])`;
-  await db.$executeRaw`
-    UPDATE machine_pulse SET death_announced = true
-     WHERE environment_id = current_setting('app.environment_id')::uuid AND machine_id = ANY(${dead}::uuid[])`;
+  const machines = (type: Happening['type']): string[] =>
+    all.flatMap(({ happening }) => (happening.type === type && 'machineId' in happening ? [happening.machineId] : []));
+  const [expiring, expired, removed] = [licenses('license.expiring'), licenses('license.expired'), new Set(machines('machine.deactivated'))];
+  const dead = machines('machine.dead').filter((id) => !removed.has(id));
+  if (expiring.length > 0)
+    await db.$executeRaw`UPDATE license SET expiring_announced_for = expires_at WHERE id = ANY(${expiring}::uuid[])`;
+  if (expired.length > 0) await db.$executeRaw`UPDATE license SET expired_announced_for = expires_at WHERE id = ANY(${expired}::uuid[])`;
+  if (dead.length > 0)
+    await db.$executeRaw`
+      UPDATE machine_pulse SET death_announced = true
+       WHERE environment_id = current_setting('app.environment_id')::uuid AND machine_id = ANY(${dead}::uuid[])`;
   for (let from = 0; from < all.length; from += RECORDED_AT_ONCE) {
     await recordChanges(
       db,

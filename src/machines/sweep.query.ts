@@ -19,8 +19,14 @@ export interface Candidate extends Omit<Tenant, 'segmentId'> {
   licenseId: string;
 }
 
-/** A candidate, or just the last machine that its policy's share of a step came to. */
-type Found = Omit<Candidate, 'licenseId'> & { policyId: string; licenseId: string | null; isLast: boolean };
+/** What a step found of a policy, in order of the machines: those with a license are candidates, another is just the last it came to. */
+interface Found extends Omit<Tenant, 'segmentId'> {
+  policyId: string;
+  machineIds: string[];
+  licenseIds: (string | null)[];
+  /** Whether it came to the end of the policy's share. */
+  isShareOver: boolean;
+}
 
 /** What a step along some policies found, and where they go on. */
 export interface Walked {
@@ -46,8 +52,9 @@ export async function walkPulses(db: Db, cursors: readonly Cursor[], now: Date, 
   const share = Math.max(1, Math.floor(entries / cursors.length));
   const shareFound = Math.max(1, Math.floor(limit / cursors.length));
   const rows = await db.$queryRaw<Found[]>`
-    SELECT policy.id AS "policyId", found.machine_id AS "machineId", found.license_id AS "licenseId", found.is_last AS "isLast",
-           environment.id AS "environmentId", environment.account_id AS "accountId", environment.name AS environment
+    SELECT policy.id AS "policyId", environment.id AS "environmentId", environment.account_id AS "accountId", environment.name AS environment,
+           array_agg(found.machine_id ORDER BY found.machine_id) AS "machineIds",
+           array_agg(found.license_id ORDER BY found.machine_id) AS "licenseIds", bool_or(found.is_last) AS "isShareOver"
       FROM unnest(${policies}::uuid[], ${afters}::uuid[]) AS cursor (policy_id, after)
       JOIN policy ON policy.id = cursor.policy_id AND policy.require_heartbeat AND policy.deleted_at IS NULL
       JOIN environment ON environment.id = policy.environment_id
@@ -74,13 +81,32 @@ export async function walkPulses(db: Db, cursors: readonly Cursor[], now: Date, 
         WHERE owner.license_id IS NOT NULL OR walked.position = ${share}
         ORDER BY walked.machine_id
         LIMIT ${shareFound}) AS found
-     ORDER BY policy.id, found.machine_id`;
-  const unfinished = cursors.flatMap(({ policyId }) => {
-    const found = rows.filter((row) => row.policyId === policyId);
-    const last = found.at(-1);
-    return last !== undefined && (last.isLast || found.length === shareFound) ? [{ policyId, after: last.machineId }] : [];
+     GROUP BY policy.id, environment.id
+     ORDER BY policy.id`;
+  const unfinished = rows.flatMap(({ policyId, machineIds, isShareOver }) => {
+    const after = machineIds.at(-1);
+    return after !== undefined && (isShareOver || machineIds.length === shareFound) ? [{ policyId, after }] : [];
   });
-  return { candidates: rows.flatMap(({ licenseId, ...found }) => (licenseId === null ? [] : [{ ...found, licenseId }])), unfinished };
+  return { candidates: rows.flatMap(candidatesOf), unfinished };
+}
+
+function candidatesOf({ machineIds, licenseIds, environmentId, accountId, environment }: Found): Candidate[] {
+  return machineIds.flatMap((machineId, index) => {
+    const licenseId = licenseIds[index] ?? null;
+    return licenseId === null ? [] : [{ machineId, licenseId, environmentId, accountId, environment }];
+  });
+}
+
+/**
+ * The candidates in portions of up to `size`, those of an environment together and in there those of a license: the more of
+ * a license's machines go at once, the fewer times it is read, counted anew and kept in its history.
+ */
+export function portionsOf(candidates: readonly Candidate[], size: number): Candidate[][] {
+  const compare = (one: string, other: string): number => (one < other ? -1 : Number(one > other));
+  const sorted = candidates.toSorted(
+    (one, other) => compare(one.environmentId, other.environmentId) || compare(one.licenseId, other.licenseId),
+  );
+  return Array.from({ length: Math.ceil(sorted.length / size) }, (_, index) => sorted.slice(index * size, (index + 1) * size));
 }
 
 /**

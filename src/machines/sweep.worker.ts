@@ -13,17 +13,24 @@ import {
   findPolicies,
   FIRST,
   holdCandidates,
+  portionsOf,
   removeMachines,
+  type Walked,
   walkProcesses,
   walkPulses,
 } from './sweep.query.js';
 
 const INTERVAL_MS = 60_000;
-/** What one transaction looks at, and what it changes, at most. */
-const ENTRIES = 10_000;
-const BATCH = 500;
-/** How many policies take turns in one transaction. */
+/** What one statement looks at, and what it finds, at most. */
+const ENTRIES = 50_000;
+const CANDIDATES = 20_000;
+/** How many policies take turns in it. */
 const POLICIES_AT_ONCE = 100;
+/** How many machines one transaction changes at most: so long their licenses are held. */
+const BATCH = 250;
+/** How many leases one transaction looks at, and ends, at most. */
+const LEASE_ENTRIES = 10_000;
+const LEASE_BATCH = 500;
 
 /**
  * The sweeper (contract: resources.md, "Machines"): announces deaths, deactivates the dead whose policy says so, and ends
@@ -59,28 +66,36 @@ export class SweepWorker implements OnApplicationBootstrap, OnApplicationShutdow
   private async sweepAll(goesOn: () => boolean): Promise<void> {
     let waiting = await this.database.acrossTenants('find policies under which machines die', findPolicies);
     while (waiting.length > 0 && goesOn()) {
-      const unfinished = await this.sweepBatch(waiting.slice(0, POLICIES_AT_ONCE));
-      if (unfinished === null) return;
-      waiting = [...waiting.slice(POLICIES_AT_ONCE), ...unfinished];
+      const walked = await this.walk(waiting.slice(0, POLICIES_AT_ONCE));
+      if (walked === null) return;
+      for (const candidates of portionsOf(walked.candidates, BATCH)) {
+        if (!goesOn() || !(await this.sweepBatch(candidates))) return;
+      }
+      waiting = [...waiting.slice(POLICIES_AT_ONCE), ...walked.unfinished];
     }
     for (let after: string | null = FIRST; after !== null && goesOn();) after = await this.endLeases(after);
   }
 
-  /** One transaction, across whose units this server holds its turn; the policies that go on, or null when it is another's turn. */
-  private sweepBatch(cursors: readonly Cursor[]): Promise<Cursor[] | null> {
+  /** What is to be swept under these policies, and which of them go on; null when it is another server's turn. */
+  private walk(cursors: readonly Cursor[]): Promise<Walked | null> {
+    return this.database.acrossTenants('find machines that are to be swept', async (db) =>
+      (await takeTurn(db, 'machines')) ? walkPulses(db, cursors, this.clock.now(), ENTRIES, CANDIDATES) : null,
+    );
+  }
+
+  /** One transaction, across whose units this server holds its turn; false when it is another's. */
+  private sweepBatch(candidates: readonly Candidate[]): Promise<boolean> {
     return this.database.inOneTransaction(async () => {
-      const walked = await this.database.acrossTenants('find machines that are to be swept', async (db) =>
-        (await takeTurn(db, 'machines')) ? walkPulses(db, cursors, this.clock.now(), ENTRIES, BATCH) : null,
-      );
-      if (walked === null) return null;
+      const isOurs = await this.database.acrossTenants('find machines that are to be swept', (db) => takeTurn(db, 'machines'));
+      if (!isOurs) return false;
       await withinEach(
         this.database,
         this.logger,
         'machines of an environment could not be swept',
-        walked.candidates,
+        candidates,
         (db, tenant, candidates) => this.sweepIn(db, tenant, candidates),
       );
-      return walked.unfinished;
+      return true;
     });
   }
 
@@ -99,7 +114,7 @@ export class SweepWorker implements OnApplicationBootstrap, OnApplicationShutdow
   private endLeases(from: string): Promise<string | null> {
     return this.database.inOneTransaction(async () => {
       const walked = await this.database.acrossTenants('find leases of processes that lapsed', async (db) =>
-        (await takeTurn(db, 'machines')) ? walkProcesses(db, from, this.clock.now(), ENTRIES, BATCH) : null,
+        (await takeTurn(db, 'machines')) ? walkProcesses(db, from, this.clock.now(), LEASE_ENTRIES, LEASE_BATCH) : null,
       );
       if (walked === null) return null;
       await withinEach(this.database, this.logger, 'leases of an environment could not be ended', walked.lapsed, (db, _tenant, lapsed) =>
