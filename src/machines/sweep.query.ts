@@ -1,7 +1,7 @@
 import type { Db, Tenant } from '../core/database.js';
 import { LEASE_INTERVALS } from '../domain/processes.js';
-import { byLicense, type Due, type DueFor } from '../licenses/due.query.js';
-import { includeForView } from '../licenses/licenses.dto.js';
+import type { MachinePulse } from '../generated/prisma/client.js';
+import { byLicense, type Due, type MachineHolder, type WatchedMachine } from '../licenses/due.query.js';
 
 /** Before every id. */
 export const FIRST = '00000000-0000-0000-0000-000000000000';
@@ -109,44 +109,51 @@ export function portionsOf(candidates: readonly Candidate[], size: number): Cand
   return Array.from({ length: Math.ceil(sorted.length / size) }, (_, index) => sorted.slice(index * size, (index + 1) * size));
 }
 
+/** A license that is held, and those of its machines that are. */
+export interface HeldLicense {
+  license: MachineHolder;
+  machines: WatchedMachine[];
+}
+
 /**
  * Hold the licenses of these machines, then the machines' pulses, in the order in which everyone holds them, and read them
  * again: whoever beat or was deactivated meanwhile is seen as it is now, and can not beat before this ends. Whoever is held
  * by others is left out: nothing is waited for.
  */
-export async function holdCandidates(db: Db, { environment }: Tenant, candidates: readonly Candidate[]): Promise<DueFor[]> {
-  const licenseIds = await holdLicenses(db, [...new Set(candidates.map(({ licenseId }) => licenseId))]);
-  const isHeld = new Set(licenseIds);
-  const machineIds = await holdPulses(
+export async function holdCandidates(db: Db, candidates: readonly Candidate[]): Promise<HeldLicense[]> {
+  const held = await holdLicenses(db, [...new Set(candidates.map(({ licenseId }) => licenseId))]);
+  const isHeld = new Set(held.map(({ id }) => id));
+  const pulses = await holdPulses(
     db,
     candidates.filter(({ licenseId }) => isHeld.has(licenseId)).map(({ machineId }) => machineId),
   );
-  const machines = await db.machine.findMany({ where: { id: { in: machineIds }, deletedAt: null }, include: { pulse: true } });
-  const ofLicense = byLicense(machines);
-  const licenses = await db.license.findMany({
-    where: { id: { in: [...ofLicense.keys()] } },
-    include: includeForView,
-    orderBy: { id: 'asc' },
+  const pulseOf = new Map(pulses.map((pulse) => [pulse.machineId, pulse]));
+  const machines = await db.machine.findMany({ where: { id: { in: [...pulseOf.keys()] }, deletedAt: null } });
+  const ofLicense = byLicense(machines.map((machine) => ({ ...machine, pulse: pulseOf.get(machine.id) ?? null })));
+  const policies = await db.policy.findMany({ where: { id: { in: [...new Set(held.map(({ policyId }) => policyId))] } } });
+  const policyOf = new Map(policies.map((policy) => [policy.id, policy]));
+  return held.flatMap(({ id, policyId }) => {
+    const [policy, machines] = [policyOf.get(policyId), ofLicense.get(id)];
+    return policy === undefined || machines === undefined ? [] : [{ license: { id, policy, testClock: null }, machines }];
   });
-  return licenses.map((license) => ({ license, machines: ofLicense.get(license.id) ?? [], environment }));
 }
 
-async function holdLicenses(db: Db, ids: string[]): Promise<string[]> {
-  const rows = await db.$queryRaw<{ id: string }[]>`
-    SELECT id FROM license
+async function holdLicenses(db: Db, ids: string[]): Promise<{ id: string; policyId: string }[]> {
+  return db.$queryRaw`
+    SELECT id, policy_id AS "policyId" FROM license
      WHERE id = ANY(${ids}::uuid[]) AND deleted_at IS NULL AND test_clock_id IS NULL
      ORDER BY id
        FOR NO KEY UPDATE SKIP LOCKED`;
-  return rows.map(({ id }) => id);
 }
 
-async function holdPulses(db: Db, machineIds: string[]): Promise<string[]> {
-  const rows = await db.$queryRaw<{ id: string }[]>`
-    SELECT machine_id AS id FROM machine_pulse
+async function holdPulses(db: Db, machineIds: string[]): Promise<MachinePulse[]> {
+  return db.$queryRaw`
+    SELECT environment_id AS "environmentId", machine_id AS "machineId", policy_id AS "policyId", activated_at AS "activatedAt",
+           last_heartbeat_at AS "lastHeartbeatAt", death_announced AS "deathAnnounced"
+      FROM machine_pulse
      WHERE environment_id = current_setting('app.environment_id')::uuid AND machine_id = ANY(${machineIds}::uuid[])
      ORDER BY machine_id
        FOR UPDATE SKIP LOCKED`;
-  return rows.map(({ id }) => id);
 }
 
 /** Deactivate the machines that are due to be, and free what they used. The caller holds their licenses and pulses. */

@@ -1,11 +1,10 @@
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { Clock } from '../core/clock.js';
-import { Config } from '../core/config.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
 import { LOGGER } from '../core/logger.js';
 import { Recurring, takeTurn, withinEach } from '../core/recurring.js';
-import { announce, dueFor } from '../licenses/due.query.js';
+import { announce, machinesDueFor } from '../licenses/due.query.js';
 import {
   type Candidate,
   type Cursor,
@@ -44,7 +43,6 @@ export class SweepWorker implements OnApplicationBootstrap, OnApplicationShutdow
   constructor(
     private readonly database: Database,
     private readonly clock: Clock,
-    private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
     this.work = new Recurring('dead machines could not be swept', INTERVAL_MS, (goesOn) => this.sweepAll(goesOn), logger);
@@ -88,12 +86,8 @@ export class SweepWorker implements OnApplicationBootstrap, OnApplicationShutdow
     return this.database.inOneTransaction(async () => {
       const isOurs = await this.database.acrossTenants('find machines that are to be swept', (db) => takeTurn(db, 'machines'));
       if (!isOurs) return false;
-      await withinEach(
-        this.database,
-        this.logger,
-        'machines of an environment could not be swept',
-        candidates,
-        (db, tenant, candidates) => this.sweepIn(db, tenant, candidates),
+      await withinEach(this.database, this.logger, 'machines of an environment could not be swept', candidates, (db, tenant, candidates) =>
+        this.sweepIn(db, tenant, candidates),
       );
       return true;
     });
@@ -101,11 +95,9 @@ export class SweepWorker implements OnApplicationBootstrap, OnApplicationShutdow
 
   /** As turning a test clock does it; what falls due for the licenses themselves is another worker's. */
   private async sweepIn(db: Db, tenant: Tenant, candidates: readonly Candidate[]): Promise<void> {
-    const held = await holdCandidates(db, tenant, candidates);
+    const held = await holdCandidates(db, candidates);
     const now = this.clock.now();
-    const all = held
-      .flatMap((facts) => dueFor(facts, { from: now, to: now }, this.config.expiringNoticeDays))
-      .filter(({ happening }) => 'machineId' in happening);
+    const all = held.flatMap(({ license, machines }) => machinesDueFor(license, machines, tenant.environment, { from: now, to: now }));
     await removeMachines(db, all);
     await announce(db, all);
   }
