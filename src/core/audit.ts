@@ -154,8 +154,12 @@ function jsonOf(value: unknown): Prisma.JsonValue | undefined {
   }
 }
 
+function saysItself(value: object): value is { toJSON: () => unknown } {
+  return 'toJSON' in value && typeof value.toJSON === 'function';
+}
+
 function jsonOfObject(value: object): Prisma.JsonValue | undefined {
-  if ('toJSON' in value && typeof value.toJSON === 'function') return jsonOf(value.toJSON());
+  if (saysItself(value)) return jsonOf(value.toJSON());
   if (Array.isArray(value)) return value.map((item) => jsonOf(item) ?? null);
   const fields = Object.entries(value).map(([name, item]) => [name, jsonOf(item)] as const);
   return Object.fromEntries(fields.filter(([, item]) => item !== undefined));

@@ -9,8 +9,8 @@ import { type MachineRow, pulseOf, toMachineView } from '../machines/machines.dt
 import { totalsOf } from '../machines/machines.query.js';
 import { type LicenseRow, toLicenseEntry } from './licenses.dto.js';
 
-/** How many are written at once. */
-const RECORDED_AT_ONCE = 500;
+/** How many are written at once: few enough that making their JSON holds up nobody for long. */
+const RECORDED_AT_ONCE = 200;
 
 /** Something that fell due for a license, and how the records tell it. */
 export interface Due {

@@ -97,18 +97,6 @@ function candidatesOf({ machineIds, licenseIds, environmentId, accountId, enviro
   });
 }
 
-/**
- * The candidates in portions of up to `size`, those of an environment together and in there those of a license: the more of
- * a license's machines go at once, the fewer times it is read, counted anew and kept in its history.
- */
-export function portionsOf(candidates: readonly Candidate[], size: number): Candidate[][] {
-  const compare = (one: string, other: string): number => (one < other ? -1 : Number(one > other));
-  const sorted = candidates.toSorted(
-    (one, other) => compare(one.environmentId, other.environmentId) || compare(one.licenseId, other.licenseId),
-  );
-  return Array.from({ length: Math.ceil(sorted.length / size) }, (_, index) => sorted.slice(index * size, (index + 1) * size));
-}
-
 /** A license that is held, and those of its machines that are. */
 export interface HeldLicense {
   license: MachineHolder;

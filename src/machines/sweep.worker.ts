@@ -4,6 +4,7 @@ import { Clock } from '../core/clock.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
 import { LOGGER } from '../core/logger.js';
 import { Recurring, takeTurn, withinEach } from '../core/recurring.js';
+import { portionsOf } from '../domain/portions.js';
 import { announce, machinesDueFor } from '../licenses/due.query.js';
 import {
   type Candidate,
@@ -12,7 +13,6 @@ import {
   findPolicies,
   FIRST,
   holdCandidates,
-  portionsOf,
   removeMachines,
   type Walked,
   walkProcesses,
@@ -26,7 +26,9 @@ const CANDIDATES = 20_000;
 /** How many policies take turns in it. */
 const POLICIES_AT_ONCE = 100;
 /** How many machines one transaction changes at most: so long their licenses are held. */
-const BATCH = 250;
+const BATCH = 500;
+/** How often one that is held by others is tried before it waits for the next minute: most hold it for a moment. */
+const ATTEMPTS = 5;
 /** How many leases one transaction looks at, and ends, at most. */
 const LEASE_ENTRIES = 10_000;
 const LEASE_BATCH = 500;
@@ -66,9 +68,7 @@ export class SweepWorker implements OnApplicationBootstrap, OnApplicationShutdow
     while (waiting.length > 0 && goesOn()) {
       const walked = await this.walk(waiting.slice(0, POLICIES_AT_ONCE));
       if (walked === null) return;
-      for (const candidates of portionsOf(walked.candidates, BATCH)) {
-        if (!goesOn() || !(await this.sweepBatch(candidates))) return;
-      }
+      if (!(await this.sweepCandidates(walked.candidates, goesOn))) return;
       waiting = [...waiting.slice(POLICIES_AT_ONCE), ...walked.unfinished];
     }
     for (let after: string | null = FIRST; after !== null && goesOn();) after = await this.endLeases(after);
@@ -81,25 +81,46 @@ export class SweepWorker implements OnApplicationBootstrap, OnApplicationShutdow
     );
   }
 
-  /** One transaction, across whose units this server holds its turn; false when it is another's. */
-  private sweepBatch(candidates: readonly Candidate[]): Promise<boolean> {
+  /** Portion by portion, and again those that somebody held just then; false when it must not go on. */
+  private async sweepCandidates(candidates: readonly Candidate[], goesOn: () => boolean): Promise<boolean> {
+    let left = candidates;
+    for (let attempt = 1; left.length > 0 && attempt <= ATTEMPTS; attempt += 1) {
+      const missed: Candidate[] = [];
+      for (const portion of portionsOf(left, BATCH)) {
+        const missedHere = goesOn() ? await this.sweepBatch(portion) : null;
+        if (missedHere === null) return false;
+        missed.push(...missedHere);
+      }
+      left = missed;
+    }
+    return true;
+  }
+
+  /** One transaction, across whose units this server holds its turn; those that it could not hold, null when it is another's. */
+  private sweepBatch(candidates: readonly Candidate[]): Promise<Candidate[] | null> {
     return this.database.inOneTransaction(async () => {
       const isOurs = await this.database.acrossTenants('find machines that are to be swept', (db) => takeTurn(db, 'machines'));
-      if (!isOurs) return false;
-      await withinEach(this.database, this.logger, 'machines of an environment could not be swept', candidates, (db, tenant, candidates) =>
-        this.sweepIn(db, tenant, candidates),
+      if (!isOurs) return null;
+      const missed = await withinEach(
+        this.database,
+        this.logger,
+        'machines of an environment could not be swept',
+        candidates,
+        (db, tenant, candidates) => this.sweepIn(db, tenant, candidates),
       );
-      return true;
+      return missed.flat();
     });
   }
 
-  /** As turning a test clock does it; what falls due for the licenses themselves is another worker's. */
-  private async sweepIn(db: Db, tenant: Tenant, candidates: readonly Candidate[]): Promise<void> {
+  /** As turning a test clock does it; what falls due for the licenses themselves is another worker's. Answers those not held. */
+  private async sweepIn(db: Db, tenant: Tenant, candidates: readonly Candidate[]): Promise<Candidate[]> {
     const held = await holdCandidates(db, candidates);
     const now = this.clock.now();
     const all = held.flatMap(({ license, machines }) => machinesDueFor(license, machines, tenant.environment, { from: now, to: now }));
     await removeMachines(db, all);
     await announce(db, all);
+    const isHeld = new Set(held.flatMap(({ machines }) => machines.map(({ id }) => id)));
+    return candidates.filter(({ machineId }) => !isHeld.has(machineId));
   }
 
   /** One transaction; where the next goes on, or null when nothing is left or it is another's turn. */
