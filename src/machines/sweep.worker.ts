@@ -76,8 +76,13 @@ export class SweepWorker implements OnApplicationBootstrap, OnApplicationShutdow
 
   /** What is to be swept under these policies, and which of them go on; null when it is another server's turn. */
   private walk(cursors: readonly Cursor[]): Promise<Walked | null> {
+    return this.inTurn((db) => walkPulses(db, cursors, this.clock.now(), ENTRIES, CANDIDATES));
+  }
+
+  /** Null when it is another server's turn; otherwise it is this one's until the end of the transaction. */
+  private inTurn<T>(work: (db: Db) => Promise<T>): Promise<T | null> {
     return this.database.acrossTenants('find machines that are to be swept', async (db) =>
-      (await takeTurn(db, 'machines')) ? walkPulses(db, cursors, this.clock.now(), ENTRIES, CANDIDATES) : null,
+      (await takeTurn(db, 'machines')) ? work(db) : null,
     );
   }
 
@@ -99,8 +104,7 @@ export class SweepWorker implements OnApplicationBootstrap, OnApplicationShutdow
   /** One transaction, across whose units this server holds its turn; those that it could not hold, null when it is another's. */
   private sweepBatch(candidates: readonly Candidate[]): Promise<Candidate[] | null> {
     return this.database.inOneTransaction(async () => {
-      const isOurs = await this.database.acrossTenants('find machines that are to be swept', (db) => takeTurn(db, 'machines'));
-      if (!isOurs) return null;
+      if ((await this.inTurn(() => Promise.resolve(true))) === null) return null;
       const missed = await withinEach(
         this.database,
         this.logger,
