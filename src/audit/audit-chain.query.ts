@@ -1,4 +1,5 @@
 import type { Database, Db, Tenant } from '../core/database.js';
+import { insertMany } from '../core/insert.js';
 import { CHAIN_START, type ChainBreak, type ChainEnd, type ChainLink, extendChain, followChain } from '../domain/audit-chain.js';
 import type { AuditEntry, AuditLink } from '../generated/prisma/client.js';
 
@@ -36,8 +37,12 @@ export async function sealNext(db: Db, chainId: string, after: string, orLeave: 
   if (entries.length > 0) {
     const last = await db.auditLink.findFirst({ where: { chainId }, orderBy: { position: 'desc' } });
     const links = extendChain(last === null ? CHAIN_START : toLink(last), entries);
-    await db.auditLink.createMany({ data: links.map(({ hash, ...link }) => ({ chainId, ...link, hash: Uint8Array.from(hash) })) });
-    await db.auditPending.deleteMany({ where: { entryId: { in: links.map(({ entryId }) => entryId) } } });
+    await insertMany(
+      db,
+      'audit_link',
+      links.map((link) => ({ chainId, ...link })),
+    );
+    await db.$executeRaw`DELETE FROM audit_pending WHERE entry_id = ANY(${links.map(({ entryId }) => entryId)}::uuid[])`;
   }
   return waiting.length < SEAL_BATCH ? null : (waiting.at(-1)?.entryId ?? null);
 }

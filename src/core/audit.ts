@@ -100,8 +100,9 @@ function toEntryRows(changes: readonly RecordedChange[]): object[] {
     actorId: request?.actor.id,
     ip: request?.ip,
     requestId: request?.requestId,
-    before: before === undefined ? undefined : changed.before,
-    after: after === undefined ? undefined : changed.after,
+    // Null rather than absent: rows that say the same columns are one statement.
+    before: before === undefined ? null : changed.before,
+    after: after === undefined ? null : changed.after,
     ...(environmentId === undefined ? {} : { environmentId }),
     ...(resource.segmentId === undefined ? {} : { segmentId: resource.segmentId }),
   }));
@@ -140,16 +141,50 @@ export function withoutSecrets(view: object): Prisma.JsonObject {
  * and answered. Secrets are left out, and are redacted where they stand inside of a field: also when a caller forgot.
  */
 export function differences(before: object = {}, after: object = {}): { before: Prisma.JsonObject; after: Prisma.JsonObject } {
-  const [old, now] = [asJson(before), asJson(after)];
-  const names = [...new Set([...Object.keys(old), ...Object.keys(now)])].filter((name) => name !== NO_CHANGE && !isSecret(name));
-  const differing = names.filter((name) => !(name in old && name in now) || canonicalJson(old[name]) !== canonicalJson(now[name]));
-  const pick = (from: Prisma.JsonObject): Prisma.JsonObject =>
-    Object.fromEntries(differing.filter((name) => name in from).map((name) => [name, redacted(from[name])]));
-  return { before: pick(old), after: pick(now) };
+  const [old, now] = [before, after] as [Record<string, unknown>, Record<string, unknown>];
+  const names = [...new Set([...Object.keys(old), ...Object.keys(now)])].filter(
+    (name) => name !== NO_CHANGE && old[name] !== now[name] && !isSecret(name),
+  );
+  const changed: { before: Prisma.JsonObject; after: Prisma.JsonObject } = { before: {}, after: {} };
+  for (const name of names) {
+    const [was, is] = [jsonOf(old[name]), jsonOf(now[name])];
+    if (was !== undefined && is !== undefined && canonicalJson(was) === canonicalJson(is)) continue;
+    if (was !== undefined) changed.before[name] = redacted(was);
+    if (is !== undefined) changed.after[name] = redacted(is);
+  }
+  return changed;
 }
 
 function asJson(view: object): Prisma.JsonObject {
-  return JSON.parse(JSON.stringify(view, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value))) as Prisma.JsonObject;
+  return jsonOf(view) as Prisma.JsonObject;
+}
+
+/** What JSON says of a value, with text for large numbers; undefined = nothing. Told as `JSON.parse(JSON.stringify())` would. */
+function jsonOf(value: unknown): Prisma.JsonValue | undefined {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      return value;
+    case 'number':
+      return Number.isFinite(value) ? value : null;
+    case 'bigint':
+      return String(value);
+    case 'object':
+      return value === null ? null : jsonOfObject(value);
+    default:
+      return undefined;
+  }
+}
+
+function saysItself(value: object): value is { toJSON: () => unknown } {
+  return 'toJSON' in value && typeof value.toJSON === 'function';
+}
+
+function jsonOfObject(value: object): Prisma.JsonValue | undefined {
+  if (saysItself(value)) return jsonOf(value.toJSON());
+  if (Array.isArray(value)) return value.map((item) => jsonOf(item) ?? null);
+  const fields = Object.entries(value).map(([name, item]) => [name, jsonOf(item)] as const);
+  return Object.fromEntries(fields.filter(([, item]) => item !== undefined));
 }
 
 function withoutSecretFields(view: Prisma.JsonObject): Prisma.JsonObject {

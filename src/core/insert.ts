@@ -7,7 +7,7 @@ import type { Db } from './database.js';
  */
 
 /** Tables that get many rows at once. */
-type Table = 'audit_entry' | 'event' | 'license' | 'license_entitlement' | 'machine' | 'webhook_delivery';
+type Table = 'audit_entry' | 'audit_link' | 'event' | 'license' | 'license_entitlement' | 'machine' | 'webhook_delivery';
 
 /** Rows by the names of their fields; what is absent or undefined gets the column's default. */
 type Rows = readonly object[];
@@ -47,8 +47,8 @@ function byColumns(rows: Rows): [string[], Record<string, unknown>[]][] {
   const groups = new Map<string, [string[], Record<string, unknown>[]]>();
   for (const row of rows) {
     const values = Object.entries(row as Record<string, unknown>).filter(([, value]) => value !== undefined);
-    const columns = values.map(([field]) => columnOf(field));
     const alike = Object.fromEntries(values.map(([field, value]) => [columnOf(field), textOf(value)]));
+    const columns = Object.keys(alike);
     const group = groups.get(columns.join());
     if (group === undefined) groups.set(columns.join(), [columns, [alike]]);
     else group[1].push(alike);
@@ -56,9 +56,16 @@ function byColumns(rows: Rows): [string[], Record<string, unknown>[]][] {
   return [...groups.values()];
 }
 
-/** `createdAt` is `created_at`, as in schema.prisma. */
+const columnsOfFields = new Map<string, string>();
+
+/** `createdAt` is `created_at`, as in schema.prisma. Remembered: fields of tables are few, their rows many. */
 export function columnOf(field: string): string {
-  return field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  let column = columnsOfFields.get(field);
+  if (column === undefined) {
+    column = field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+    columnsOfFields.set(field, column);
+  }
+  return column;
 }
 
 function textOf(value: unknown): unknown {

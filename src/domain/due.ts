@@ -10,9 +10,13 @@ import type { PolicyRules } from './policy.js';
  * fell due while nobody looked is lost.
  */
 
-export type Happening =
-  | { type: 'license.expiring' | 'license.expired' | 'license.revoked'; at: Date }
-  | { type: 'machine.dead' | 'machine.deactivated'; at: Date; machineId: string };
+export type Happening = { type: 'license.expiring' | 'license.expired' | 'license.revoked'; at: Date } | MachineHappening;
+
+export interface MachineHappening {
+  type: 'machine.dead' | 'machine.deactivated';
+  at: Date;
+  machineId: string;
+}
 
 export interface DueLicense extends LicenseStateFacts {
   /** The expiry whose coming, and whose passing, was announced. */
@@ -50,6 +54,11 @@ export function due(license: DueLicense, machines: readonly DueMachine[], policy
   ].sort(byTime);
 }
 
+/** The same of machines alone, which share a policy. */
+export function machinesDue(machines: readonly DueMachine[], policy: DuePolicy, span: Span): MachineHappening[] {
+  return machines.flatMap((machine) => machineDue(machine, policy, span)).sort(byTime);
+}
+
 /** Notice is given of what is in force, from `noticeDays` before its expiry on; of a shorter term at once. */
 function expiringDue(license: DueLicense, policy: DuePolicy, { from, to }: Span, noticeDays: number): Happening[] {
   const { expiresAt, expiringAnnouncedFor } = license;
@@ -82,11 +91,11 @@ function expiredDue(license: DueLicense, policy: DuePolicy, { from, to }: Span):
 }
 
 /** Death, once for each; and removal, under DEACTIVATE_DEAD, when no beat could bring it back any more. */
-function machineDue(machine: DueMachine, policy: DuePolicy, { from, to }: Span): Happening[] {
+function machineDue(machine: DueMachine, policy: DuePolicy, { from, to }: Span): MachineHappening[] {
   const diesAt = policy.requireHeartbeat ? nextHeartbeatAt(machine, policy) : null;
   if (diesAt === null || diesAt > to) return [];
   const machineId = machine.id;
-  const happenings: Happening[] = [];
+  const happenings: MachineHappening[] = [];
   if (!machine.deathAnnounced) happenings.push({ type: 'machine.dead', at: later(diesAt, from), machineId });
   const { heartbeatCullStrategy, heartbeatResurrectionMinutes } = policy;
   if (heartbeatCullStrategy === 'DEACTIVATE_DEAD' && heartbeatResurrectionMinutes !== null) {

@@ -1,7 +1,7 @@
 import type { Db, Tenant } from '../core/database.js';
 import { LEASE_INTERVALS } from '../domain/processes.js';
-import { byLicense, type Due, type DueFor } from '../licenses/due.query.js';
-import { includeForView } from '../licenses/licenses.dto.js';
+import type { MachinePulse } from '../generated/prisma/client.js';
+import { byLicense, type Due, type MachineHolder, type WatchedMachine } from '../licenses/due.query.js';
 
 /** Before every id. */
 export const FIRST = '00000000-0000-0000-0000-000000000000';
@@ -19,8 +19,14 @@ export interface Candidate extends Omit<Tenant, 'segmentId'> {
   licenseId: string;
 }
 
-/** A candidate, or just the last machine that its policy's share of a step came to. */
-type Found = Omit<Candidate, 'licenseId'> & { policyId: string; licenseId: string | null; isLast: boolean };
+/** What a step found of a policy, in order of the machines: those with a license are candidates, another is just the last it came to. */
+interface Found extends Omit<Tenant, 'segmentId'> {
+  policyId: string;
+  machineIds: string[];
+  licenseIds: (string | null)[];
+  /** Whether it came to the end of the policy's share. */
+  isShareOver: boolean;
+}
 
 /** What a step along some policies found, and where they go on. */
 export interface Walked {
@@ -46,8 +52,9 @@ export async function walkPulses(db: Db, cursors: readonly Cursor[], now: Date, 
   const share = Math.max(1, Math.floor(entries / cursors.length));
   const shareFound = Math.max(1, Math.floor(limit / cursors.length));
   const rows = await db.$queryRaw<Found[]>`
-    SELECT policy.id AS "policyId", found.machine_id AS "machineId", found.license_id AS "licenseId", found.is_last AS "isLast",
-           environment.id AS "environmentId", environment.account_id AS "accountId", environment.name AS environment
+    SELECT policy.id AS "policyId", environment.id AS "environmentId", environment.account_id AS "accountId", environment.name AS environment,
+           array_agg(found.machine_id ORDER BY found.machine_id) AS "machineIds",
+           array_agg(found.license_id ORDER BY found.machine_id) AS "licenseIds", bool_or(found.is_last) AS "isShareOver"
       FROM unnest(${policies}::uuid[], ${afters}::uuid[]) AS cursor (policy_id, after)
       JOIN policy ON policy.id = cursor.policy_id AND policy.require_heartbeat AND policy.deleted_at IS NULL
       JOIN environment ON environment.id = policy.environment_id
@@ -74,13 +81,26 @@ export async function walkPulses(db: Db, cursors: readonly Cursor[], now: Date, 
         WHERE owner.license_id IS NOT NULL OR walked.position = ${share}
         ORDER BY walked.machine_id
         LIMIT ${shareFound}) AS found
-     ORDER BY policy.id, found.machine_id`;
-  const unfinished = cursors.flatMap(({ policyId }) => {
-    const found = rows.filter((row) => row.policyId === policyId);
-    const last = found.at(-1);
-    return last !== undefined && (last.isLast || found.length === shareFound) ? [{ policyId, after: last.machineId }] : [];
+     GROUP BY policy.id, environment.id
+     ORDER BY policy.id`;
+  const unfinished = rows.flatMap(({ policyId, machineIds, isShareOver }) => {
+    const after = machineIds.at(-1);
+    return after !== undefined && (isShareOver || machineIds.length === shareFound) ? [{ policyId, after }] : [];
   });
-  return { candidates: rows.flatMap(({ licenseId, ...found }) => (licenseId === null ? [] : [{ ...found, licenseId }])), unfinished };
+  return { candidates: rows.flatMap(candidatesOf), unfinished };
+}
+
+function candidatesOf({ machineIds, licenseIds, environmentId, accountId, environment }: Found): Candidate[] {
+  return machineIds.flatMap((machineId, index) => {
+    const licenseId = licenseIds[index] ?? null;
+    return licenseId === null ? [] : [{ machineId, licenseId, environmentId, accountId, environment }];
+  });
+}
+
+/** A license that is held, and those of its machines that are. */
+export interface HeldLicense {
+  license: MachineHolder;
+  machines: WatchedMachine[];
 }
 
 /**
@@ -88,39 +108,40 @@ export async function walkPulses(db: Db, cursors: readonly Cursor[], now: Date, 
  * again: whoever beat or was deactivated meanwhile is seen as it is now, and can not beat before this ends. Whoever is held
  * by others is left out: nothing is waited for.
  */
-export async function holdCandidates(db: Db, { environment }: Tenant, candidates: readonly Candidate[]): Promise<DueFor[]> {
-  const licenseIds = await holdLicenses(db, [...new Set(candidates.map(({ licenseId }) => licenseId))]);
-  const isHeld = new Set(licenseIds);
-  const machineIds = await holdPulses(
+export async function holdCandidates(db: Db, candidates: readonly Candidate[]): Promise<HeldLicense[]> {
+  const held = await holdLicenses(db, [...new Set(candidates.map(({ licenseId }) => licenseId))]);
+  const isHeld = new Set(held.map(({ id }) => id));
+  const pulses = await holdPulses(
     db,
     candidates.filter(({ licenseId }) => isHeld.has(licenseId)).map(({ machineId }) => machineId),
   );
-  const machines = await db.machine.findMany({ where: { id: { in: machineIds }, deletedAt: null }, include: { pulse: true } });
-  const ofLicense = byLicense(machines);
-  const licenses = await db.license.findMany({
-    where: { id: { in: [...ofLicense.keys()] } },
-    include: includeForView,
-    orderBy: { id: 'asc' },
+  const pulseOf = new Map(pulses.map((pulse) => [pulse.machineId, pulse]));
+  const machines = await db.machine.findMany({ where: { id: { in: [...pulseOf.keys()] }, deletedAt: null } });
+  const ofLicense = byLicense(machines.map((machine) => ({ ...machine, pulse: pulseOf.get(machine.id) ?? null })));
+  const policies = await db.policy.findMany({ where: { id: { in: [...new Set(held.map(({ policyId }) => policyId))] } } });
+  const policyOf = new Map(policies.map((policy) => [policy.id, policy]));
+  return held.flatMap(({ id, policyId }) => {
+    const [policy, machines] = [policyOf.get(policyId), ofLicense.get(id)];
+    return policy === undefined || machines === undefined ? [] : [{ license: { id, policy, testClock: null }, machines }];
   });
-  return licenses.map((license) => ({ license, machines: ofLicense.get(license.id) ?? [], environment }));
 }
 
-async function holdLicenses(db: Db, ids: string[]): Promise<string[]> {
-  const rows = await db.$queryRaw<{ id: string }[]>`
-    SELECT id FROM license
+async function holdLicenses(db: Db, ids: string[]): Promise<{ id: string; policyId: string }[]> {
+  return db.$queryRaw`
+    SELECT id, policy_id AS "policyId" FROM license
      WHERE id = ANY(${ids}::uuid[]) AND deleted_at IS NULL AND test_clock_id IS NULL
      ORDER BY id
        FOR NO KEY UPDATE SKIP LOCKED`;
-  return rows.map(({ id }) => id);
 }
 
-async function holdPulses(db: Db, machineIds: string[]): Promise<string[]> {
-  const rows = await db.$queryRaw<{ id: string }[]>`
-    SELECT machine_id AS id FROM machine_pulse
+async function holdPulses(db: Db, machineIds: string[]): Promise<MachinePulse[]> {
+  return db.$queryRaw`
+    SELECT environment_id AS "environmentId", machine_id AS "machineId", policy_id AS "policyId", activated_at AS "activatedAt",
+           last_heartbeat_at AS "lastHeartbeatAt", death_announced AS "deathAnnounced"
+      FROM machine_pulse
      WHERE environment_id = current_setting('app.environment_id')::uuid AND machine_id = ANY(${machineIds}::uuid[])
      ORDER BY machine_id
        FOR UPDATE SKIP LOCKED`;
-  return rows.map(({ id }) => id);
 }
 
 /** Deactivate the machines that are due to be, and free what they used. The caller holds their licenses and pulses. */
