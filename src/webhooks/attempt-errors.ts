@@ -26,7 +26,6 @@ const byCode = {
 } as const;
 
 const byPattern = [
-  [/^HPE_/, 'The answer is not HTTP.'],
   [/^(ERR_SSL_|ERR_TLS_)/, 'The TLS handshake failed.'],
   [/CERT|SIGNATURE|ISSUER|^CRL_/, 'The TLS certificate is not trusted.'],
 ] as const;
@@ -35,13 +34,15 @@ const byPattern = [
 export function describeFailure(error: unknown): string {
   if (error instanceof NotPublicError) return 'The address is not public.';
   if (error instanceof NoAddressError) return 'The host name does not resolve.';
-  if (error instanceof Error && error.name === 'TimeoutError') return 'No answer in time.';
-  const code = codeOf(error);
+  const { name, code } = labelsOf(error);
+  if (name === 'TimeoutError') return 'No answer in time.';
+  if (name === 'HTTPParserError') return 'The answer is not HTTP.';
   if (code in byCode) return byCode[code as keyof typeof byCode];
   return byPattern.find(([pattern]) => pattern.test(code))?.[1] ?? 'The request failed.';
 }
 
-function codeOf(error: unknown): string {
-  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
-  return typeof code === 'string' ? code : '';
+/** What libraries tell errors apart by; empty where there is none. */
+function labelsOf(error: unknown): { name: string; code: string } {
+  const { name, code } = (error ?? {}) as { name?: unknown; code?: unknown };
+  return { name: typeof name === 'string' ? name : '', code: typeof code === 'string' ? code : '' };
 }
