@@ -1,4 +1,8 @@
 import { Module } from '@nestjs/common';
+import { AddressGuard } from './address-guard.js';
+import { DeliveriesService } from './deliveries.service.js';
+import { WebhooksController } from './webhooks.controller.js';
+import { WebhooksService } from './webhooks.service.js';
 
-@Module({})
+@Module({ controllers: [WebhooksController], providers: [WebhooksService, DeliveriesService, AddressGuard] })
 export class WebhooksModule {}
