@@ -615,7 +615,7 @@ describe('a replay', () => {
     expect(await queued(everyones.id, { types: ['product.*'] })).toBe(2);
   });
 
-  it('of more than a hundred thousand events queues none of them', async () => {
+  it('of more than fifty thousand events queues none of them', async () => {
     const { id } = await endpoint();
     await vendor.product();
     await passedOn();
@@ -625,7 +625,7 @@ describe('a replay', () => {
       `WITH made AS (
          INSERT INTO event (id, environment_id, type, resource_type, resource_id, data, actor_type, created_at)
          SELECT gen_random_uuid(), environment_id, 'license.updated', 'license', id, '{}', 'system', '2026-01-01'::timestamptz + n * interval '1 second'
-           FROM webhook_endpoint, generate_series(0, 100000) AS n WHERE id = $1 RETURNING id, environment_id, created_at)
+           FROM webhook_endpoint, generate_series(0, 50000) AS n WHERE id = $1 RETURNING id, environment_id, created_at)
        INSERT INTO event_feed (environment_id, event_id) SELECT environment_id, id FROM made ORDER BY created_at`,
       [id],
     );
@@ -635,7 +635,7 @@ describe('a replay', () => {
     const refused = await replay(id, range);
     expect([refused.status, refused.body.code, refused.body.details.issues[0].path]).toEqual([400, 'VALIDATION_ERROR', 'to']);
     expect(await deliveries(id)).toHaveLength(before);
-    expect(await queued(id, { ...range, from: '2026-01-01T00:00:01Z' })).toBe(100_000);
+    expect(await queued(id, { ...range, to: '2026-01-01T00:16:40Z' })).toBe(1000);
   });
 
   it('is limited for each endpoint, and says so', async () => {

@@ -17,8 +17,8 @@ export const MAX_SECRETS = 5;
 /** Of the bytes that a secret is made of: as many as the hash of its signatures has (Standard Webhooks, "Signature scheme"). */
 export const SECRET_BYTES = 32;
 const SECRET_PREFIX = 'whsec_';
-/** Events of one replay. */
-export const MAX_REPLAYED = 100_000;
+/** Events of one replay: what a database under load still queues well within the time that a statement may take. */
+export const MAX_REPLAYED = 50_000;
 /** Longer than a try may be under way: what is tried within it, or is being tried now, is left alone. */
 const SOON_MS = 60_000;
 const MS_PER_SECOND = 1000;

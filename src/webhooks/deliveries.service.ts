@@ -64,9 +64,10 @@ export class DeliveriesService {
     const queued = await this.database.within(tenant, async (db) => {
       const endpoint = await loadEndpoint(db, id);
       requireEnabled(endpoint);
-      const count = await queueReplay(db, endpoint, { from, to, types: replayedTypes(types ?? endpoint.events) }, this.clock.now());
-      requireReplayable(count);
-      return count;
+      const chosen = { from, to, types: replayedTypes(types ?? endpoint.events) };
+      const outcome = await queueReplay(db, endpoint, chosen, this.clock.now());
+      requireReplayable(outcome.found);
+      return outcome.queued;
     });
     this.wakeAfterCommit();
     return { queued };

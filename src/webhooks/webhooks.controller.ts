@@ -123,7 +123,7 @@ export class WebhooksController {
   @ApiOperation({
     summary: 'Replay events to a webhook endpoint',
     description:
-      'Queues what happened in a time and is still kept, delivered before or not, but for what is pending there already. At most 100,000 events (400), a few times a minute (429), not to a disabled endpoint (409).',
+      'Queues what happened in a time and is still kept, delivered before or not, but for what is pending there already. Of a time with at most 50,000 events (400), a few times a minute (429), not to a disabled endpoint (409).',
   })
   replay(@Caller() { tenant }: VendorPrincipal, @PathId() id: string, @Body() body: ReplayWebhookBody) {
     return this.deliveries.replay(tenant, id, body);
