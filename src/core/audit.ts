@@ -110,16 +110,17 @@ function toEntryRows(changes: readonly RecordedChange[]): object[] {
 
 /**
  * Only the outbox's part: for what happens to a resource while it is used, which nobody answers for like for managing
- * it – a license that is validated for the first time, a use that is counted.
+ * it – a license that is validated for the first time, a use that is counted. Answers the ids of the events.
  */
-export async function recordEvents(db: Db, changes: readonly Change[]): Promise<void> {
-  await writeEvents(db, toEventRows(withDifferences(changes)));
+export function recordEvents(db: Db, changes: readonly Change[]): Promise<string[]> {
+  return writeEvents(db, toEventRows(withDifferences(changes)));
 }
 
-async function writeEvents(db: Db, rows: readonly object[]): Promise<void> {
-  if (rows.length === 0) return;
+async function writeEvents(db: Db, rows: ReturnType<typeof toEventRows>): Promise<string[]> {
+  if (rows.length === 0) return [];
   await insertMany(db, 'event', rows);
   markEvents(db);
+  return rows.map(({ id }) => id);
 }
 
 /** Those in which anything differs. */

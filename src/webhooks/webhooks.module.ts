@@ -1,6 +1,9 @@
 import { Module } from '@nestjs/common';
 import { AddressGuard } from './address-guard.js';
+import { DeliveriesService } from './deliveries.service.js';
 import { WebhookSender } from './sender.js';
+import { WebhooksController } from './webhooks.controller.js';
+import { WebhooksService } from './webhooks.service.js';
 
-@Module({ providers: [AddressGuard, WebhookSender] })
+@Module({ controllers: [WebhooksController], providers: [WebhooksService, DeliveriesService, AddressGuard, WebhookSender] })
 export class WebhooksModule {}
