@@ -13,3 +13,6 @@ CREATE POLICY lookup ON "webhook_endpoint" FOR SELECT TO latchkey_lookup USING (
 CREATE POLICY lookup ON "event_interest" FOR SELECT TO latchkey_lookup USING (true);
 GRANT SELECT ("environment_id", "events", "is_enabled", "deleted_at") ON "webhook_endpoint" TO latchkey_lookup;
 GRANT SELECT ON "event_interest" TO latchkey_lookup;
+
+-- An event of a beat is written with the beat, and is of its machine's segment.
+GRANT SELECT ("segment_id") ON "machine" TO latchkey_system;
