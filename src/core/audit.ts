@@ -3,7 +3,7 @@ import { canonicalJson } from '../domain/canonical-json.js';
 import type { Prisma } from '../generated/prisma/client.js';
 import type { Db } from './database.js';
 import { insertionOf, insertMany } from './insert.js';
-import { toEventRows } from './outbox.js';
+import { type EventRow, toEventRow, toEventRows } from './outbox.js';
 import { prepared } from './prepared.js';
 import { currentRequest } from './request-context.js';
 import { markEvents } from './written-events.js';
@@ -24,8 +24,10 @@ export interface Change {
   licenseId?: string;
   /** The test clock's time, for what is attached to one. */
   occurredAt?: Date;
-  /** The resource, where before and after are something else about it: what was attached to it or detached. */
+  /** The resource as others are told of it, where before and after are something else about it: an attachment, a report. */
   object?: object;
+  /** What else its event's `data` says, beside the object: no secrets. */
+  beside?: Prisma.JsonObject;
 }
 
 /** Says nothing about a change. */
@@ -116,7 +118,12 @@ export function recordEvents(db: Db, changes: readonly Change[]): Promise<string
   return writeEvents(db, toEventRows(withDifferences(changes)));
 }
 
-async function writeEvents(db: Db, rows: ReturnType<typeof toEventRows>): Promise<string[]> {
+/** An event of what is told also when nothing differs: a beat at the instant of the last. */
+export async function recordOccurrence(db: Db, change: Change): Promise<void> {
+  await writeEvents(db, [toEventRow(change)]);
+}
+
+async function writeEvents(db: Db, rows: readonly EventRow[]): Promise<string[]> {
   if (rows.length === 0) return [];
   await insertMany(db, 'event', rows);
   markEvents(db);
