@@ -3,11 +3,11 @@ import { type BeforeApplicationShutdown, Inject, Injectable, type OnApplicationB
 import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
 import { Clock } from '../core/clock.js';
-import { Config } from '../core/config.js';
 import { Database } from '../core/database.js';
 import { LOGGER } from '../core/logger.js';
 import { MasterKey } from '../core/master-key.js';
 import { Recurring } from '../core/recurring.js';
+import { Role } from '../core/role.js';
 import { Signals } from '../core/signals.js';
 import { isSuccess } from '../domain/endpoint-health.js';
 import type { EventView } from '../events/events.dto.js';
@@ -67,20 +67,19 @@ export class DeliveryWorker implements OnApplicationBootstrap, BeforeApplication
     private readonly outcomes: DeliveryOutcomes,
     private readonly masterKey: MasterKey,
     private readonly clock: Clock,
-    private readonly config: Config,
+    private readonly role: Role,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
     this.work = new Recurring('deliveries could not be claimed', INTERVAL_MS, (goesOn) => this.claimAll(goesOn), logger);
   }
 
   onApplicationBootstrap(): void {
-    if (this.config.role === 'api') return;
     const wake = (): void => {
       this.work.wake();
     };
     this.signals.on('feed', wake);
     this.signals.on('deliveries', wake);
-    this.work.start();
+    this.role.startJob(this.work);
   }
 
   /** Before the sender ends its connections. Tries that do not end in time are left for another process to repeat. */
