@@ -510,6 +510,8 @@ async function answersOfEach(vendor: Vendor, operations: Operation[]): Promise<M
   const logged = (await call(api, 'GET', '/audit-logs')).body.data;
   await call(api, 'GET', `/audit-logs/${logged[0].id}`);
   await call(api, 'GET', '/audit-logs/verify');
+  const happened = (await call(api, 'GET', '/events?type=license.*')).body.data;
+  await call(api, 'GET', `/events/${happened[0].id}`);
 
   const each = {
     products: product,

@@ -71,6 +71,7 @@ const resourceOfCollection: Record<string, keyof World> = {
   users: 'user',
   keys: 'userKey',
   'audit-logs': 'auditEntry',
+  events: 'event',
 };
 
 /** What lists of other names than a collection's have. */
@@ -795,7 +796,7 @@ describe('tenancy', () => {
 
 /** Ids that nobody has. */
 function strangers(): Record<
-  'apiKey' | 'product' | 'policy' | 'entitlement' | 'license' | 'machine' | 'testClock' | 'auditEntry' | 'user' | 'userKey',
+  'apiKey' | 'product' | 'policy' | 'entitlement' | 'license' | 'machine' | 'testClock' | 'auditEntry' | 'event' | 'user' | 'userKey',
   string
 > {
   return {
@@ -809,6 +810,7 @@ function strangers(): Record<
     user: uuidv7(),
     userKey: uuidv7(),
     auditEntry: uuidv7(),
+    event: uuidv7(),
   };
 }
 
@@ -845,6 +847,11 @@ const allowedAcrossTenants: Record<string, string> = {
   'auth/authenticator.ts: FIND_USER_KEY': 'whose key is this, and which accounts does it open',
   'auth/authenticator.ts: FIND_USER_KEY_OF_TOKEN': 'the same, by the id in what we have signed',
   'auth/key-use.worker.ts: keep the last use of keys': 'times of many keys in one statement; can write nothing else',
+  'core/readiness.ts: see how long events have waited': 'an age and nothing else, of whichever tenant the oldest is',
+  'events/feed.worker.ts: pass on events and make their deliveries':
+    'of all tenants, in one order; deliveries only to endpoints of the same environment',
+  'events/retention.worker.ts: remove events that are kept no longer': 'of everyone, by nothing but their age',
+  'events/retention.worker.ts: remove what ended with its time': 'of everyone, by nothing but their end',
   'auth/license-keys.ts: FIND_ACCOUNT': 'from an id or slug to an id, to compare it with the account of a credential',
   'core/auth-failures.ts: write failures of authentication': 'rows of many tenants and of none in one statement; can only insert',
   'cli/session.ts: FIND_ENVIRONMENT': 'from the account that the operator names to its environment',

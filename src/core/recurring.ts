@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import type { Logger } from 'pino';
 import type { Database, Db, Tenant } from './database.js';
 
@@ -43,7 +44,10 @@ export class Recurring {
     private readonly intervalMs: number,
     private readonly round: (goesOn: () => boolean) => Promise<void>,
     private readonly logger: Logger,
-  ) {}
+  ) {
+    // Whoever wakes it may be a request: what is done then is not that request's, nor in its transaction.
+    this.runOne = AsyncResource.bind(this.runOne.bind(this));
+  }
 
   start(): void {
     // A round that takes longer than the interval is followed by one, not by as many as were missed.
@@ -63,9 +67,12 @@ export class Recurring {
     return this.rounds;
   }
 
-  /** There is something to do: a round begins at once, or when the one that is under way has ended. Many calls lead to one. */
+  /**
+   * There is something to do: a round begins at once, or when the one that is under way has ended. Many calls lead to one,
+   * and none to anything where the work was not started.
+   */
   wake(): void {
-    if (this.roundsLeft < 2) void this.run();
+    if (this.timer !== undefined && this.roundsLeft < 2) void this.run();
   }
 
   /** What is in hand is waited for; nothing is begun any more. */

@@ -23,7 +23,7 @@ export const perhaps = (condition: Prisma.Sql): Prisma.Sql => Prisma.sql`CASE WH
  */
 export async function findSlice(
   db: Db,
-  table: 'license' | 'machine' | 'webhook_delivery',
+  table: 'license' | 'machine' | 'event' | 'webhook_delivery',
   ways: Prisma.Sql[],
   slice: Slice,
 ): Promise<Position[]> {

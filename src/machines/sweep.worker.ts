@@ -4,6 +4,7 @@ import { Clock } from '../core/clock.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
 import { LOGGER } from '../core/logger.js';
 import { Recurring, takeTurn, withinEach } from '../core/recurring.js';
+import { Role } from '../core/role.js';
 import { portionsOf } from '../domain/portions.js';
 import { announce, machinesDueFor } from '../licenses/due.query.js';
 import {
@@ -45,13 +46,14 @@ export class SweepWorker implements OnApplicationBootstrap, OnApplicationShutdow
   constructor(
     private readonly database: Database,
     private readonly clock: Clock,
+    private readonly role: Role,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
     this.work = new Recurring('dead machines could not be swept', INTERVAL_MS, (goesOn) => this.sweepAll(goesOn), logger);
   }
 
   onApplicationBootstrap(): void {
-    this.work.start();
+    this.role.startJob(this.work);
   }
 
   onApplicationShutdown(): Promise<void> {
