@@ -16,6 +16,7 @@ import { createOpenApi } from './core/openapi.js';
 import { RateLimits } from './core/rate-limits.js';
 import { Readiness } from './core/readiness.js';
 import { currentRequest, openRequestContext } from './core/request-context.js';
+import { Upgrades } from './core/upgrades.js';
 import { BULK_LIMIT_BYTES, BULK_PATH, IMPORT_PATH } from './licenses/bodies.js';
 import { HeartbeatDoor } from './machines/heartbeat.door.js';
 import { speakOAuth, TOKEN_PATH } from './tokens/oauth-errors.js';
@@ -51,6 +52,7 @@ export async function createApp(core: Core): Promise<NestExpressApplication> {
     customSiteTitle: 'Latchkey API',
   });
   putBefore(app, (framework) => app.get(HeartbeatDoor).before(framework));
+  app.get(Upgrades).attach(app.getHttpServer());
   return app;
 }
 

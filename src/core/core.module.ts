@@ -15,6 +15,7 @@ import { RateLimits } from './rate-limits.js';
 import { Readiness } from './readiness.js';
 import { Signals } from './signals.js';
 import { SpoolInterceptor } from './spool.js';
+import { Upgrades } from './upgrades.js';
 import { RequestValidationPipe } from './validation.pipe.js';
 
 /** What the process is made of before it knows any feature. */
@@ -40,6 +41,7 @@ export class CoreModule {
       AuthFailures,
       RateLimits,
       Signals,
+      Upgrades,
     ];
     return {
       module: CoreModule,

@@ -157,6 +157,15 @@ export function createOpenApi(app: INestApplication, version: string): OpenAPIOb
     .addApiKey(
       {
         type: 'apiKey',
+        in: 'query',
+        name: 'api_key',
+        description: 'The same in the query, for browsers, which open streams without headers of their own. In no log.',
+      },
+      'apiKeyQuery',
+    )
+    .addApiKey(
+      {
+        type: 'apiKey',
         in: 'header',
         name: 'Authorization',
         description: '`License <license key>`: for its own license only. A vendor-chosen key needs `X-Account-Id` beside it.',
@@ -213,6 +222,7 @@ const tags = {
   Entitlements: 'Features that policies and licenses grant.',
   Licenses: 'What a customer holds.',
   Machines: 'Where a license runs: one seat each.',
+  Events: 'What happened, as it happens.',
   'Test clocks': 'Time that is turned by hand, for licenses of the test environment.',
   'Audit log': 'Who did what to which resource when, and who was refused.',
   Service: 'The server itself.',
