@@ -16,6 +16,7 @@ import { createOpenApi } from './core/openapi.js';
 import { RateLimits } from './core/rate-limits.js';
 import { Readiness } from './core/readiness.js';
 import { currentRequest, openRequestContext } from './core/request-context.js';
+import { answerNoApi, Role } from './core/role.js';
 import { Upgrades } from './core/upgrades.js';
 import { BULK_LIMIT_BYTES, BULK_PATH, IMPORT_PATH } from './licenses/bodies.js';
 import { HeartbeatDoor } from './machines/heartbeat.door.js';
@@ -31,6 +32,7 @@ export async function createApp(core: Core): Promise<NestExpressApplication> {
     logger: nestLogger(core.logger),
   });
   const readiness = app.get(Readiness);
+  const { answersApi } = app.get(Role);
   app.disable('x-powered-by');
   app.disable('etag');
   app.set('query parser', 'extended');
@@ -42,6 +44,7 @@ export async function createApp(core: Core): Promise<NestExpressApplication> {
     if (readiness.isStopping) response.setHeader('Connection', 'close');
     next();
   });
+  if (!answersApi) app.use(answerNoApi);
   app.use(corsOf(listRoutes(app), core.config.corsOrigins));
   app.use(['/docs', '/openapi.json'], limitOf(app.get(RateLimits)));
   app.use(TOKEN_PATH, speakOAuth);
@@ -51,7 +54,7 @@ export async function createApp(core: Core): Promise<NestExpressApplication> {
     raw: ['json'],
     customSiteTitle: 'Latchkey API',
   });
-  putBefore(app, (framework) => app.get(HeartbeatDoor).before(framework));
+  if (answersApi) putBefore(app, (framework) => app.get(HeartbeatDoor).before(framework));
   app.get(Upgrades).attach(app.getHttpServer());
   return app;
 }

@@ -1,4 +1,5 @@
 import { boot } from './boot.js';
+import type { Config } from './core/config.js';
 import { operatorProblems, readConfig } from './core/open-database.js';
 import { seedDemo } from './demo.js';
 
@@ -15,13 +16,20 @@ async function main(): Promise<void> {
   if (isStopping()) return;
   try {
     const demo = running.embedded && config.seedDemo ? await seedDemo(running) : '';
-    process.stdout.write(`Latchkey is ready at ${running.url} (reference: ${running.url}/docs)\n${demo}`);
+    process.stdout.write(`Latchkey is ready at ${running.url} (${whatFor(config.role, running.url)})\n${demo}`);
   } catch (error) {
     // Stopped in the middle of the seed: that is no failure, and the stop is on its way.
     if (isStopping()) return;
     await running.stop();
     throw error;
   }
+}
+
+/** What to go on with, and what another process must do. */
+function whatFor(role: Config['role'], url: string): string {
+  if (role === 'worker') return `a worker, without the API; health: ${url}/health/ready`;
+  const reference = `reference: ${url}/docs`;
+  return role === 'api' ? `${reference}; without workers: they run with ROLE=worker, on the same database` : reference;
 }
 
 /** Exit 0 within ten seconds, whatever hangs; a second signal does not wait. Answers whether a first one came. */

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { AuthFailures } from '../core/auth-failures.js';
 import { Database } from '../core/database.js';
 import { LOGGER } from '../core/logger.js';
+import { Role } from '../core/role.js';
 import { chainsToSeal, FIRST, sealNext } from './audit-chain.query.js';
 
 const INTERVAL_MS = 1000;
@@ -21,16 +22,22 @@ export class AuditChainWorker implements OnApplicationBootstrap, OnApplicationSh
   constructor(
     private readonly database: Database,
     private readonly failures: AuthFailures,
+    private readonly role: Role,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
   onApplicationBootstrap(): void {
+    this.role.startJob(this);
+  }
+
+  start(): void {
     this.scheduleNext();
   }
 
   /** The last failures are entries too. */
   async onApplicationShutdown(): Promise<void> {
     this.isStopped = true;
+    if (this.timer === undefined) return;
     clearTimeout(this.timer);
     await this.running;
     await this.failures.flush();

@@ -63,7 +63,14 @@ export function inSession<T>(work: (session: Session) => Promise<T>): Promise<T>
   return withDatabase(async ({ url, masterKey }, config) => {
     await prepareDatabase(url, masterKey.id);
     const database = new Database(url, config.databasePoolSize);
-    const core = { config, database, masterKey, logger: stderrLogger(config.logLevel), clock: new Clock() };
+    // What its work leaves to be done behind it, the servers do.
+    const core = {
+      config: { ...config, role: 'api' as const },
+      database,
+      masterKey,
+      logger: stderrLogger(config.logLevel),
+      clock: new Clock(),
+    };
     try {
       const app = await NestFactory.createApplicationContext(AppModule.with(core), { logger: false, abortOnError: false });
       return await onBehalfOf(operator, () => work(new Session(app))).finally(() => tidy(app.close()));

@@ -13,6 +13,7 @@ import { LOGGER } from './logger.js';
 import { MasterKey } from './master-key.js';
 import { RateLimits } from './rate-limits.js';
 import { Readiness } from './readiness.js';
+import { Role } from './role.js';
 import { Signals } from './signals.js';
 import { SpoolInterceptor } from './spool.js';
 import { Upgrades } from './upgrades.js';
@@ -37,6 +38,7 @@ export class CoreModule {
       { provide: MasterKey, useValue: masterKey },
       { provide: LOGGER, useValue: logger },
       { provide: Clock, useValue: clock },
+      Role,
       Readiness,
       AuthFailures,
       RateLimits,

@@ -4,6 +4,7 @@ import { Clock } from './clock.js';
 import { Database } from './database.js';
 import { LOGGER } from './logger.js';
 import { Recurring, takeTurn } from './recurring.js';
+import { Role } from './role.js';
 
 const INTERVAL_MS = 3_600_000;
 const BATCH_ROWS = 1000;
@@ -16,13 +17,14 @@ export class IdempotencyWorker implements OnApplicationBootstrap, OnApplicationS
   constructor(
     private readonly database: Database,
     private readonly clock: Clock,
+    private readonly role: Role,
     @Inject(LOGGER) logger: Logger,
   ) {
     this.work = new Recurring('expired idempotency keys could not be deleted', INTERVAL_MS, (goesOn) => this.deleteAll(goesOn), logger);
   }
 
   onApplicationBootstrap(): void {
-    this.work.start();
+    this.role.startJob(this.work);
   }
 
   onApplicationShutdown(): Promise<void> {

@@ -222,8 +222,8 @@ const tags = {
   Entitlements: 'Features that policies and licenses grant.',
   Licenses: 'What a customer holds.',
   Machines: 'Where a license runs: one seat each.',
-  Events: 'What happened, as it happens.',
   'Test clocks': 'Time that is turned by hand, for licenses of the test environment.',
+  Events: 'What happened, as webhooks and streams are told of it.',
   'Audit log': 'Who did what to which resource when, and who was refused.',
   Service: 'The server itself.',
 };

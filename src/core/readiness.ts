@@ -27,4 +27,18 @@ export class Readiness {
       return 'The database is away.';
     }
   }
+
+  /**
+   * How long the oldest of the events has waited that are committed and not yet passed on, in whole seconds; 0 when none waits.
+   * What grows says that no worker runs, or that they do not keep up.
+   */
+  async workerLagSeconds(): Promise<number> {
+    const [oldest] = await this.database.acrossTenants(
+      'see how long events have waited',
+      (db) => db.$queryRaw<{ seconds: number }[]>`
+        SELECT GREATEST(0, floor(extract(epoch FROM clock_timestamp() - event.created_at)))::int AS seconds
+          FROM (SELECT event_id FROM event_outbox ORDER BY place LIMIT 1) AS oldest JOIN event ON event.id = oldest.event_id`,
+    );
+    return oldest?.seconds ?? 0;
+  }
 }

@@ -63,9 +63,12 @@ export class Recurring {
     return this.rounds;
   }
 
-  /** There is something to do: a round begins at once, or when the one that is under way has ended. Many calls lead to one. */
+  /**
+   * There is something to do: a round begins at once, or when the one that is under way has ended. Many calls lead to one,
+   * and none to anything where the work was not started.
+   */
   wake(): void {
-    if (this.roundsLeft < 2) void this.run();
+    if (this.timer !== undefined && this.roundsLeft < 2) void this.run();
   }
 
   /** What is in hand is waited for; nothing is begun any more. */

@@ -30,6 +30,30 @@ export function isEventType(action: string): action is EventType {
   return known.has(action);
 }
 
+/** `license.*` and the like. */
+export const eventFamilies = Object.keys(happenings).map((subject) => `${subject}.*`);
+
+/** The types that a filter of a list stands for: one, or with `.*` at the end every one that begins like it. */
+export function typesOf(filter: string): EventType[] {
+  return eventTypes.filter((type) => type === filter || (filter.endsWith('.*') && type.startsWith(filter.slice(0, -1))));
+}
+
+/** Kinds of resources that events are about. */
+export const eventResources = ['license', 'machine', 'product', 'policy', 'entitlement', 'api_key', 'webhook'] as const;
+export type EventResource = (typeof eventResources)[number];
+
+/** The types of events that may be about a resource of this kind. */
+export function typesAbout(resource: EventResource): EventType[] {
+  return eventTypes.filter((type) => resourcesOf(type).includes(resource));
+}
+
+/** Most are about what they are named after. */
+function resourcesOf(type: EventType): readonly string[] {
+  if (type === 'entitlement.attached' || type === 'entitlement.detached') return ['license', 'policy'];
+  const subject = type.slice(0, type.indexOf('.'));
+  return subject === 'validation' || subject === 'usage' ? ['license'] : [subject];
+}
+
 /** Made so often that they are only made when somebody listens who names them (contract: webhooks.md, "Events"). */
 const highVolume = ['validation.success', 'validation.failed', 'machine.heartbeat'] as const satisfies EventType[];
 export type HighVolumeEventType = (typeof highVolume)[number];

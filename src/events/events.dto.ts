@@ -1,8 +1,41 @@
 import { AuditActorView } from '../audit/audit.dto.js';
 import { AnyObject, Choice, Id, Nested, Text, Timestamp } from '../core/fields.js';
+import { PageQuery } from '../core/page.js';
 import type { EnvironmentName } from '../domain/api-key.js';
-import { type EventType, eventTypes } from '../domain/events.js';
+import { eventResources, type EventType, eventTypes } from '../domain/events.js';
 import type { Event } from '../generated/prisma/client.js';
+
+const EXAMPLE_ID = '0198c5f6-7c1e-7a60-9d9b-0f4a3c1b2d3e';
+const PATTERN = '[a-z_]+\\.([a-z_]+|\\*)';
+const RESOURCE_FILTER = new RegExp(`^(${eventResources.join('|')})(:[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?$`);
+
+export class EventsQuery extends PageQuery {
+  @Text({
+    help: 'Only events of this type, or with `.*` at the end of every type that begins like this; several with commas between.',
+    max: 1000,
+    pattern: new RegExp(`^${PATTERN}(,${PATTERN})*$`),
+    patternHelp: 'must be a type like license.created, the beginning of some like license.*, or several with commas between',
+    optional: true,
+    example: 'license.*,machine.dead',
+  })
+  type?: string;
+
+  @Text({
+    help: `Only what happened to this, as \`type\` or \`type:id\`; the type is one of ${eventResources.join(', ')}.`,
+    max: 100,
+    pattern: RESOURCE_FILTER,
+    patternHelp: `must be type or type:id; the type is one of ${eventResources.join(', ')}`,
+    optional: true,
+    example: `license:${EXAMPLE_ID}`,
+  })
+  resource?: string;
+
+  @Timestamp({ help: 'Only what was written at this time or later.', optional: true })
+  from?: Date;
+
+  @Timestamp({ help: 'Only what was written before this.', optional: true })
+  to?: Date;
+}
 
 /** One thing that happened, as it is told everywhere: in lists, deliveries and streams (contract: webhooks.md, "Events"). */
 export class EventView {
@@ -23,7 +56,7 @@ export class EventView {
 
   @AnyObject({
     help: '`object` is the resource as it is since, or was when it went; of a change `previous` has the fields that changed, as they were; of an attachment `entitlement` says which. Never with a key or a secret.',
-    example: { object: { id: '0198c5f6-7c1e-7a60-9d9b-0f4a3c1b2d3e', status: 'suspended' }, previous: { status: 'active' } },
+    example: { object: { id: EXAMPLE_ID, status: 'suspended' }, previous: { status: 'active' } },
   })
   data!: object;
 
@@ -34,7 +67,7 @@ export class EventView {
     help: 'Of the request that did it; null = none did.',
     max: 128,
     nullable: true,
-    example: '0198c5f6-7c1e-7a60-9d9b-0f4a3c1b2d3e',
+    example: EXAMPLE_ID,
   })
   requestId!: string | null;
 }

@@ -1,9 +1,9 @@
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import type { Logger } from 'pino';
-import { Config } from '../core/config.js';
 import { Database } from '../core/database.js';
 import { LOGGER } from '../core/logger.js';
 import { awaitTurn, Recurring } from '../core/recurring.js';
+import { Role } from '../core/role.js';
 import { Signals } from '../core/signals.js';
 import { fanOut, placeEvents, somethingWaits } from './feed.query.js';
 
@@ -22,18 +22,17 @@ export class FeedWorker implements OnApplicationBootstrap, OnApplicationShutdown
   constructor(
     private readonly database: Database,
     private readonly signals: Signals,
-    private readonly config: Config,
+    private readonly role: Role,
     @Inject(LOGGER) logger: Logger,
   ) {
     this.work = new Recurring('events could not be passed on', INTERVAL_MS, (goesOn) => this.placeAll(goesOn), logger);
   }
 
   onApplicationBootstrap(): void {
-    if (this.config.role === 'api') return;
     this.signals.on('events', () => {
       this.work.wake();
     });
-    this.work.start();
+    this.role.startJob(this.work);
   }
 
   onApplicationShutdown(): Promise<void> {

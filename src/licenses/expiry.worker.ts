@@ -5,6 +5,7 @@ import { Config } from '../core/config.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
 import { LOGGER } from '../core/logger.js';
 import { Recurring, takeTurn, withinEach } from '../core/recurring.js';
+import { Role } from '../core/role.js';
 import { announce, dueFor } from './due.query.js';
 import { findCandidates } from './expiry.query.js';
 import { includeForView } from './licenses.dto.js';
@@ -25,13 +26,14 @@ export class ExpiryWorker implements OnApplicationBootstrap, OnApplicationShutdo
     private readonly database: Database,
     private readonly clock: Clock,
     private readonly config: Config,
+    private readonly role: Role,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
     this.work = new Recurring('expiries could not be announced', INTERVAL_MS, (goesOn) => this.announceAll(goesOn), logger);
   }
 
   onApplicationBootstrap(): void {
-    this.work.start();
+    this.role.startJob(this.work);
   }
 
   onApplicationShutdown(): Promise<void> {

@@ -1,6 +1,6 @@
 import { Choice, Timestamp } from '../core/fields.js';
 import { PageQuery } from '../core/page.js';
-import { type EventType, eventTypes } from '../domain/events.js';
+import { eventFamilies, eventTypes } from '../domain/events.js';
 
 export class LicenseAtQuery {
   @Timestamp({
@@ -10,19 +10,11 @@ export class LicenseAtQuery {
   at?: Date;
 }
 
-/** `license.*` and the like. */
-const families = [...new Set(eventTypes.map((type) => `${type.slice(0, type.indexOf('.'))}.*`))];
-
 export class LicenseHistoryQuery extends PageQuery {
-  @Choice([...eventTypes, ...families], {
+  @Choice([...eventTypes, ...eventFamilies], {
     help: 'Only events of this type, or with `.*` at the end of every type that begins like this.',
     optional: true,
     example: 'license.*',
   })
   type?: string;
-}
-
-/** The types that a filter stands for. */
-export function typesOf(filter: string): EventType[] {
-  return eventTypes.filter((type) => type === filter || (filter.endsWith('.*') && type.startsWith(filter.slice(0, -1))));
 }

@@ -5,6 +5,7 @@ import { Config } from '../core/config.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
 import { LOGGER } from '../core/logger.js';
 import { Recurring, takeTurn, withinEach } from '../core/recurring.js';
+import { Role } from '../core/role.js';
 import { announce, dueFor } from '../licenses/due.query.js';
 import {
   type Candidate,
@@ -38,13 +39,14 @@ export class SweepWorker implements OnApplicationBootstrap, OnApplicationShutdow
     private readonly database: Database,
     private readonly clock: Clock,
     private readonly config: Config,
+    private readonly role: Role,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
     this.work = new Recurring('dead machines could not be swept', INTERVAL_MS, (goesOn) => this.sweepAll(goesOn), logger);
   }
 
   onApplicationBootstrap(): void {
-    this.work.start();
+    this.role.startJob(this.work);
   }
 
   onApplicationShutdown(): Promise<void> {

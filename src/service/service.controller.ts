@@ -2,7 +2,7 @@ import { Controller, Get, Header } from '@nestjs/common';
 import { ApiExcludeEndpoint, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { Public } from '../auth/access.js';
 import { AnswersBare, Bare } from '../core/openapi.js';
-import { HealthView, RootView } from './service.dto.js';
+import { HealthView, ReadinessView, RootView } from './service.dto.js';
 import { ServiceService } from './service.service.js';
 
 @ApiTags('Service')
@@ -28,7 +28,7 @@ export class ServiceController {
 
   @Get('health/ready')
   @Public({ limit: 'none' })
-  @AnswersBare(HealthView, 'The server can work: its database answers and is migrated.')
+  @AnswersBare(ReadinessView, 'The server can work: its database answers and is migrated.')
   @ApiOperation({
     summary: 'Readiness',
     description: '503 while the database is away, and from the moment at which the server begins to stop.',

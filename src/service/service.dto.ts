@@ -1,4 +1,4 @@
-import { Choice, Nested, Text } from '../core/fields.js';
+import { Choice, Integer, Nested, Text } from '../core/fields.js';
 
 export class LinksView {
   @Text({ help: 'The interactive reference.', max: 255, example: '/docs' })
@@ -28,4 +28,12 @@ export class RootView {
 export class HealthView {
   @Choice(['ok'], { help: 'It is.', example: 'ok' })
   status!: 'ok';
+}
+
+export class ReadinessView extends HealthView {
+  @Integer({
+    help: 'Whole seconds that the oldest event has waited which is committed and not yet passed on; 0 when none waits. When it grows, no worker runs or they do not keep up; the server is ready all the same.',
+    example: 0,
+  })
+  workerLagSeconds!: number;
 }

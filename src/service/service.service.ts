@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { Readiness } from '../core/readiness.js';
 import { VERSION } from '../core/version.js';
 import { errorCodes, LatchkeyError } from '../domain/errors.js';
-import type { HealthView, RootView } from './service.dto.js';
+import type { HealthView, ReadinessView, RootView } from './service.dto.js';
 
 @Injectable()
 export class ServiceService {
@@ -20,10 +20,10 @@ export class ServiceService {
     return { status: 'ok' };
   }
 
-  async ready(): Promise<HealthView> {
+  async ready(): Promise<ReadinessView> {
     const problem = await this.readiness.problem();
     if (problem !== null) throw new LatchkeyError('UNAVAILABLE', problem);
-    return { status: 'ok' };
+    return { status: 'ok', workerLagSeconds: await this.readiness.workerLagSeconds() };
   }
 
   /** Where RFC 9457's `type` leads: an entry for each code. */
