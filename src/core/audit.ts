@@ -3,7 +3,7 @@ import { canonicalJson } from '../domain/canonical-json.js';
 import type { Prisma } from '../generated/prisma/client.js';
 import type { Db } from './database.js';
 import { insertMany } from './insert.js';
-import { toEventRows } from './outbox.js';
+import { toEventRow, toEventRows } from './outbox.js';
 import { currentRequest } from './request-context.js';
 import { markEvents } from './written-events.js';
 
@@ -25,6 +25,8 @@ export interface Change {
   occurredAt?: Date;
   /** The resource, where before and after are something else about it: what was attached to it or detached. */
   object?: object;
+  /** What else its event's `data` says, beside the object: no secrets. */
+  beside?: Prisma.JsonObject;
 }
 
 /** Says nothing about a change. */
@@ -96,8 +98,16 @@ export async function recordEvents(db: Db, changes: readonly Change[]): Promise<
   await writeEvents(db, withDifferences(changes));
 }
 
+/** An event of what is told also when nothing differs: a beat at the instant of the last. */
+export function recordOccurrence(db: Db, change: Change): Promise<void> {
+  return writeRows(db, [toEventRow(change)]);
+}
+
 async function writeEvents(db: Db, changes: readonly RecordedChange[]): Promise<void> {
-  const rows = toEventRows(changes);
+  await writeRows(db, toEventRows(changes));
+}
+
+async function writeRows(db: Db, rows: readonly Prisma.EventCreateManyInput[]): Promise<void> {
   if (rows.length === 0) return;
   await insertMany(db, 'event', rows);
   markEvents(db);

@@ -9,6 +9,7 @@ import { Database } from './database.js';
 import { ErrorFilter } from './error.filter.js';
 import { IdempotencyInterceptor } from './idempotency.js';
 import { IdempotencyWorker } from './idempotency.worker.js';
+import { Interests } from './interests.js';
 import { LOGGER } from './logger.js';
 import { MasterKey } from './master-key.js';
 import { RateLimits } from './rate-limits.js';
@@ -43,6 +44,7 @@ export class CoreModule {
       AuthFailures,
       RateLimits,
       Signals,
+      Interests,
       Upgrades,
     ];
     return {

@@ -27,6 +27,13 @@ export async function insertFree(db: Db, table: Table, rows: Rows): Promise<stri
   return ids;
 }
 
+/** The rows as `jsonb_populate_recordset` takes them, for a statement that says by itself which columns it writes. */
+export function recordsOf(rows: Rows): string {
+  return JSON.stringify(
+    rows.map((row) => Object.fromEntries(Object.entries(row).map(([field, value]) => [columnOf(field), textOf(value)]))),
+  );
+}
+
 /** The statement that inserts one, for a statement of several parts. */
 export function insertionOf(table: Table, row: object): Prisma.Sql {
   const [[columns, alike]] = byColumns([row]) as [[string[], Record<string, unknown>[]]];

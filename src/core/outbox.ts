@@ -1,8 +1,23 @@
 import { v7 as uuidv7 } from 'uuid';
 import { isEventType } from '../domain/events.js';
 import type { Prisma } from '../generated/prisma/client.js';
-import { type RecordedChange, withoutSecrets } from './audit.js';
-import { currentRequest } from './request-context.js';
+import { type Change, differences, type RecordedChange, withoutSecrets } from './audit.js';
+import { currentRequest, type RequestContext } from './request-context.js';
+
+/** What a statement of its own writes of an event besides its segment; when it was written is the database's to say. */
+export const EVENT_COLUMNS =
+  'id, environment_id, type, resource_type, resource_id, license_id, data, actor_type, actor_id, request_id, occurred_at';
+
+/** Keep the events $1 (`recordsOf`), of whichever environments; each says its segment. For `Database.stamp`. */
+export const KEEP_EVENTS = {
+  name: 'keep_events',
+  text: `
+    INSERT INTO event (${EVENT_COLUMNS}, segment_id)
+    SELECT ${EVENT_COLUMNS}, segment_id FROM jsonb_populate_recordset(NULL::event, $1::jsonb)`,
+};
+
+/** On whose behalf something is told. */
+export type Teller = Pick<RequestContext, 'actor' | 'requestId'>;
 
 /**
  * The outbox (contract: webhooks.md, "Events"): rows for the changes that others are told of, to be written by the
@@ -10,22 +25,35 @@ import { currentRequest } from './request-context.js';
  */
 export function toEventRows(changes: readonly RecordedChange[]): Prisma.EventCreateManyInput[] {
   const request = currentRequest();
-  return changes
-    .filter(({ action }) => isEventType(action))
-    .map(({ action, resource, licenseId, occurredAt, environmentId, ...change }) => ({
-      id: uuidv7(),
-      type: action,
-      resourceType: resource.type,
-      resourceId: resource.id,
-      licenseId: licenseId ?? (resource.type === 'license' ? resource.id : undefined),
-      data: dataOf(change),
-      actorType: request?.actor.type ?? 'system',
-      actorId: request?.actor.id,
-      requestId: request?.requestId,
-      occurredAt,
-      ...(environmentId === undefined ? {} : { environmentId }),
-      ...(resource.segmentId === undefined ? {} : { segmentId: resource.segmentId }),
-    }));
+  return changes.filter(({ action }) => isEventType(action)).map((change) => toRow(change, request));
+}
+
+/**
+ * One row, also of what may change nothing: a validation, a beat at the instant of the last. `by` is said for what is
+ * written for many requests at once.
+ */
+export function toEventRow(change: Change, by: Teller | null = currentRequest()): Prisma.EventCreateManyInput {
+  return toRow({ ...change, changed: differences(change.before, change.after) }, by);
+}
+
+function toRow(
+  { action, resource, licenseId, occurredAt, environmentId, ...change }: RecordedChange,
+  by: Teller | null,
+): Prisma.EventCreateManyInput {
+  return {
+    id: uuidv7(),
+    type: action,
+    resourceType: resource.type,
+    resourceId: resource.id,
+    licenseId: licenseId ?? (resource.type === 'license' ? resource.id : undefined),
+    data: { ...dataOf(change), ...change.beside },
+    actorType: by?.actor.type ?? 'system',
+    actorId: by?.actor.id,
+    requestId: by?.requestId,
+    occurredAt,
+    ...(environmentId === undefined ? {} : { environmentId }),
+    ...(resource.segmentId === undefined ? {} : { segmentId: resource.segmentId }),
+  };
 }
 
 /** `object` is what it is now, or was when it went; `previous` the fields that changed, as they were. */

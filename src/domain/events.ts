@@ -58,6 +58,9 @@ function resourcesOf(type: EventType): readonly string[] {
 const highVolume = ['validation.success', 'validation.failed', 'machine.heartbeat'] as const satisfies EventType[];
 export type HighVolumeEventType = (typeof highVolume)[number];
 
+/** What an endpoint or stream can list to be told of any of those; the migration of the index on such endpoints repeats it. */
+export const highVolumePatterns: readonly string[] = [...highVolume, 'validation.*'];
+
 const EVERYTHING = '*';
 
 /**

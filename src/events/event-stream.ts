@@ -40,7 +40,7 @@ export class EventStream implements Subscriber, Watched {
   private held: StreamedEvent[] | null = [];
   /** Whether some came that are not held. */
   private hasMissed = false;
-  private isOver = false;
+  private hasEnded = false;
   private finish: () => void = () => undefined;
 
   constructor(
@@ -95,7 +95,7 @@ export class EventStream implements Subscriber, Watched {
 
   /** From the feed, in its order. */
   offer(event: StreamedEvent): void {
-    if (this.isOver || event.position <= this.position || !isMeantFor(this.listening, event.row)) return;
+    if (this.isOver() || event.position <= this.position || !isMeantFor(this.listening, event.row)) return;
     if (this.held === null && this.waitingBytes <= LIVE_BYTES) this.tell(event);
     else if (this.held !== null && this.held.length < HELD_EVENTS) this.held.push(event);
     else this.miss();
@@ -106,18 +106,22 @@ export class EventStream implements Subscriber, Watched {
   }
 
   end(ending: Ending): void {
-    if (this.isOver) return;
-    this.isOver = true;
+    if (this.isOver()) return;
+    this.hasEnded = true;
     if (this.line === undefined) this.leave();
     else this.line.end(ending);
   }
 
   /** Nothing is told any more, and nobody knows of it. */
   leave(): void {
-    this.isOver = true;
+    this.hasEnded = true;
     this.held = [];
     this.sources.feed.leave(this);
     this.finish();
+  }
+
+  private isOver(): boolean {
+    return this.hasEnded;
   }
 
   /** It will read for itself what it was not told. */
@@ -138,26 +142,26 @@ export class EventStream implements Subscriber, Watched {
   /** Behind `until` events are held, unless more came than that. */
   private async catchUp(until: bigint): Promise<void> {
     await this.readUpTo(until);
-    while (this.hasMissed && !this.isOver) {
+    while (this.hasMissed && !this.isOver()) {
       this.held = [];
       this.hasMissed = false;
       await this.readUpTo(await this.sources.feed.join(this));
     }
-    if (this.isOver) return this.leave();
+    if (this.isOver()) return;
     const held = this.held ?? [];
     this.held = null;
     for (const event of held) this.offer(event);
   }
 
   private async readUpTo(until: bigint): Promise<void> {
-    while (this.position < until && !this.isOver) {
+    while (this.position < until && !this.isOver()) {
       const page = await this.sources.backlog.read(this.tenant, { after: this.position, until, types: this.types });
       for (const event of page.events) {
-        if (this.isOver) return;
+        if (this.isOver()) return;
         this.tell(event);
         if (this.waitingBytes > PAUSE_BYTES) await this.letDrain();
       }
-      if (!this.isOver) this.position = page.until;
+      if (!this.isOver()) this.position = page.until;
     }
   }
 

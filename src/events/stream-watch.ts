@@ -131,7 +131,11 @@ export class StreamWatch implements OnApplicationBootstrap, BeforeApplicationShu
         this.logger.info({ event: 'STREAM_ENDED', reason: code, actor: stream.context.actor }, 'a stream lost what it was opened with');
         stream.end({ reason: code, status });
       }
-    } while (this.isCheckDue && this.open.size > 0);
+    } while (this.mustLookAgain());
+  }
+
+  private mustLookAgain(): boolean {
+    return this.isCheckDue && this.open.size > 0;
   }
 
   private endAll(ending: Ending): void {

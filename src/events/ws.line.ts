@@ -14,7 +14,9 @@ export class WsLine implements Line {
   ) {
     this.ended = new Promise((resolve) => {
       if (webSocket.readyState === webSocket.CLOSED) resolve();
-      else webSocket.once('close', () => resolve());
+      else webSocket.once('close', () => {
+          resolve();
+        });
     });
     webSocket.on('pong', () => {
       this.isAlive = true;

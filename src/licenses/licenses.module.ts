@@ -14,6 +14,7 @@ import { LicensesController } from './licenses.controller.js';
 import { LicensesService } from './licenses.service.js';
 import { UsageService } from './usage.service.js';
 import { ValidationController } from './validation.controller.js';
+import { ValidationEventsService } from './validation-events.service.js';
 import { ValidationService } from './validation.service.js';
 
 @Module({
@@ -28,6 +29,7 @@ import { ValidationService } from './validation.service.js';
     ImportService,
     ExportService,
     ValidationService,
+    ValidationEventsService,
     LastValidatedWorker,
     ExpiryWorker,
     HistoryService,

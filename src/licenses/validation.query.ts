@@ -6,6 +6,7 @@ import { policyRuleNames, type PolicyRules } from '../domain/policy.js';
 import { LEASE_INTERVALS } from '../domain/processes.js';
 import { type MachineTotals, totalsOfNone } from '../domain/seats.js';
 import type { LicenseFacts, ValidationLicense } from '../domain/validation.js';
+import type { License } from '../generated/prisma/client.js';
 
 const LICENSE_COLUMNS = [
   'id', 'name', 'productId', 'policyId', 'userEmail', 'userName', 'startsAt', 'expiresAt', 'clockPending', 'createdAt', 'suspendedAt', 'bannedAt',
@@ -123,6 +124,17 @@ const FACTS_OF_LICENSE = factsOf(`
       JOIN license ON license.id = key.id
       LEFT JOIN test_clock ON test_clock.id = license.test_clock_id
       JOIN environment ON environment.id = license.environment_id`);
+
+/** What a license is shown with that no verdict depends on: that of the licenses $1, of whichever environments. */
+export const FIND_REST_OF_LICENSES = {
+  name: 'find_rest_of_licenses',
+  text: `
+    SELECT id, segment_id AS "segmentId", test_clock_id AS "testClockId", term_anchor_at AS "termAnchorAt",
+           first_activated_at AS "firstActivatedAt", updated_at AS "updatedAt"
+      FROM license WHERE id = ANY($1::uuid[])`,
+};
+
+export type RestOfLicense = Pick<License, 'id' | 'segmentId' | 'testClockId' | 'termAnchorAt' | 'firstActivatedAt' | 'updatedAt'>;
 
 /** Null when there is no such license, or it is not the tenant's. `now` is real time, for licenses that live by it. */
 export async function loadFacts(db: Db, id: string, fingerprints: string[], now: Date): Promise<LicenseFacts | null> {

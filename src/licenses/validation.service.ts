@@ -18,11 +18,11 @@ import {
   type Traces,
   tracesOf,
   type ValidationRequest,
-  type Verdict,
 } from '../domain/validation.js';
 import { LastValidatedWorker } from './last-validated.worker.js';
 import { type LicenseRow, toLicenseEntry } from './licenses.dto.js';
 import { loadLicense } from './licenses.query.js';
+import { type Decision, ValidationEventsService } from './validation-events.service.js';
 import {
   type ExplanationView,
   toNotFoundView,
@@ -34,12 +34,6 @@ import {
 } from './validation.dto.js';
 import { FIND_VALIDATION_FACTS, holdLicense, loadFacts, toLicenseFacts, type ValidationFactsRow } from './validation.query.js';
 
-/** A verdict, and what is so after it. */
-interface Decision {
-  verdict: Verdict;
-  facts: Facts;
-}
-
 /** The hot path: load once, judge once, answer once. */
 @Injectable()
 export class ValidationService {
@@ -49,6 +43,7 @@ export class ValidationService {
     private readonly clock: Clock,
     private readonly lastValidated: LastValidatedWorker,
     private readonly rateLimits: RateLimits,
+    private readonly events: ValidationEventsService,
   ) {}
 
   /** Never an error for a business outcome: also an unknown key is an answer. 429 for who asks too often, or guesses. */
@@ -107,7 +102,9 @@ export class ValidationService {
     const verdict = judge(seen);
     const leavesTraces = verdict.valid && tracesOf(seen) !== null;
     const decision = leavesTraces ? await this.decideHeld(seen) : { verdict, facts: seen };
-    if (decision !== null) this.lastValidated.note(decision.facts.license, decision.facts.now);
+    if (decision === null) return null;
+    if (!leavesTraces && this.events.isWanted(decision)) await this.events.tell(decision);
+    this.lastValidated.note(decision.facts.license, decision.facts.now);
     return decision;
   }
 
@@ -127,7 +124,9 @@ export class ValidationService {
       const verdict = judge(facts);
       const traces = verdict.valid ? tracesOf(facts) : null;
       if (traces !== null) await this.leave(db, facts, traces);
-      return { verdict, facts: settled(facts, verdict) };
+      const decision = { verdict, facts: settled(facts, verdict) };
+      if (this.events.isWanted(decision)) await this.events.record(db, decision);
+      return decision;
     });
   }
 

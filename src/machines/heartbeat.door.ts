@@ -56,25 +56,31 @@ export class HeartbeatDoor {
         return;
       }
       const startedAt = performance.now();
+      const requestId = requestIdOf(request);
       const handOver = (): void => {
         // Whoever has gone does not ask again.
         if (!response.destroyed) framework(request, response);
       };
-      this.heartbeats.beatWithKey(keyDigest, machineId).then((machine) => {
+      this.heartbeats.beatWithKey(keyDigest, machineId, requestId).then((machine) => {
         if (machine === null) handOver();
-        else this.answer(request, response, machine, startedAt);
+        else this.answer(request, response, machine, { requestId, startedAt });
       }, handOver);
     };
   }
 
   /** As the framework would, to the byte. */
-  private answer(request: IncomingMessage, response: ServerResponse, machine: MachineView, startedAt: number): void {
-    const requestId = requestIdOf(request);
+  private answer(
+    request: IncomingMessage,
+    response: ServerResponse,
+    machine: MachineView,
+    noted: { requestId: string; startedAt: number },
+  ): void {
+    const { requestId } = noted;
     // As text: it then leaves in one piece with the head.
     const body = JSON.stringify({ data: machine });
     response.writeHead(200, ['X-Request-Id', requestId, ...FIXED_HEADERS, 'Content-Length', String(Buffer.byteLength(body))]);
     response.end(body);
-    logAnswer(this.logger, request, { requestId, status: 200, startedAt });
+    logAnswer(this.logger, request, { ...noted, status: 200 });
   }
 }
 

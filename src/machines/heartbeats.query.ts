@@ -1,15 +1,19 @@
 import type { TenantPrincipal } from '../auth/principal.js';
-import { type Change, recordChanges } from '../core/audit.js';
+import { type Change, recordChanges, recordOccurrence } from '../core/audit.js';
 import type { Db } from '../core/database.js';
+import { EVENT_COLUMNS, type Teller } from '../core/outbox.js';
 import type { EnvironmentName } from '../domain/api-key.js';
 import { notFound } from '../domain/errors.js';
 import type { ExpiryPolicy } from '../domain/expiry.js';
 import { beaten, type HeartbeatPolicy, type Pulse } from '../domain/heartbeat.js';
 import type { LicenseStateFacts } from '../domain/license-state.js';
-import { includePolicy, pulseOf, type ShownMachine, toMachineView } from './machines.dto.js';
+import { includePolicy, type MachineView, pulseOf, type ShownMachine, toMachineView } from './machines.dto.js';
 
-/** A machine that beats, and how it is known that the caller may say so: by its license's key, or by who the caller is. */
-export type Beat = { machineId: string } & (
+/**
+ * A machine that beats, on whose behalf (by default its license's), and how it is known that they may say so: by its
+ * license's key, or by who the caller is.
+ */
+export type Beat = { machineId: string; by: Partial<Teller> | null } & (
   { keyDigest: Uint8Array } | { keyDigest: null; environmentId: string; licenseId: string | null; segmentId: string | null }
 );
 
@@ -67,6 +71,19 @@ export function asked(beats: readonly Beat[]): unknown[] {
   ];
 }
 
+const HELD_PULSES = `
+    held AS (
+      SELECT pulse.environment_id, pulse.machine_id
+        FROM unnest($1::uuid[], $2::uuid[]) AS beating (environment_id, machine_id)
+        JOIN machine_pulse AS pulse ON pulse.environment_id = beating.environment_id AND pulse.machine_id = beating.machine_id
+       WHERE NOT pulse.death_announced
+         FOR NO KEY UPDATE OF pulse SKIP LOCKED)`;
+
+const SET_PULSES = `
+    UPDATE machine_pulse AS pulse SET last_heartbeat_at = GREATEST(pulse.last_heartbeat_at, $3::timestamptz)
+      FROM held
+     WHERE pulse.environment_id = held.environment_id AND pulse.machine_id = held.machine_id`;
+
 /**
  * Keep the beats of machines, $2 of the environments $1, at the instant $3; answers those that it kept. Left out are those
  * whose death was announced meanwhile, that are gone, and that somebody holds: nobody's long work holds up the others. No
@@ -75,16 +92,25 @@ export function asked(beats: readonly Beat[]): unknown[] {
 export const KEEP_BEATS = {
   name: 'keep_beats',
   text: `
-    WITH held AS (
-      SELECT pulse.environment_id, pulse.machine_id
-        FROM unnest($1::uuid[], $2::uuid[]) AS beating (environment_id, machine_id)
-        JOIN machine_pulse AS pulse ON pulse.environment_id = beating.environment_id AND pulse.machine_id = beating.machine_id
-       WHERE NOT pulse.death_announced
-         FOR NO KEY UPDATE OF pulse SKIP LOCKED)
-    UPDATE machine_pulse AS pulse SET last_heartbeat_at = GREATEST(pulse.last_heartbeat_at, $3::timestamptz)
-      FROM held
-     WHERE pulse.environment_id = held.environment_id AND pulse.machine_id = held.machine_id
+    WITH ${HELD_PULSES}
+    ${SET_PULSES}
     RETURNING pulse.machine_id AS "machineId"`,
+};
+
+/** The same, with the events $4 (`recordsOf`) of those that are kept: where somebody listens, beat and event are one. */
+export const KEEP_AND_TELL_BEATS = {
+  name: 'keep_and_tell_beats',
+  text: `
+    WITH ${HELD_PULSES},
+    kept AS (
+      ${SET_PULSES}
+      RETURNING pulse.machine_id),
+    told AS (
+      INSERT INTO event (${EVENT_COLUMNS}, segment_id)
+      SELECT ${EVENT_COLUMNS}, (SELECT machine.segment_id FROM machine WHERE machine.id = beat.resource_id)
+        FROM jsonb_populate_recordset(NULL::event, $4::jsonb) AS beat
+       WHERE beat.resource_id IN (SELECT machine_id FROM kept))
+    SELECT machine_id AS "machineId" FROM kept`,
 };
 
 /** How long a beat waits for whoever holds its machine or its clock. */
@@ -118,6 +144,29 @@ export async function keepBeat(db: Db, { environmentId, id, ...machine }: Held, 
     UPDATE machine_pulse SET last_heartbeat_at = ${pulse.lastHeartbeatAt}::timestamptz, death_announced = false
      WHERE environment_id = ${environmentId}::uuid AND machine_id = ${id}::uuid`;
   return pulse;
+}
+
+/**
+ * A beat as it is told to whoever listens (contract: webhooks.md, `machine.heartbeat`): the view after it, with what was so
+ * before. In a group its segment is for the statement to say.
+ */
+export function heartbeatOf(row: BeatingRow, after: MachineView, now: Date): Change {
+  const { id, licenseId, environmentId, activatedAt, lastHeartbeatAt } = row;
+  const before = toMachineView({ ...row, pulse: { activatedAt, lastHeartbeatAt } }, row, row.environment, now);
+  return { action: 'machine.heartbeat', resource: { type: 'machine', id }, licenseId, environmentId, before, after };
+}
+
+/** The same of a machine that is held, in its transaction. */
+export function tellHeartbeat(db: Db, machine: Held, after: MachineView, now: Date): Promise<void> {
+  const { id, segmentId, license } = machine;
+  return recordOccurrence(db, {
+    action: 'machine.heartbeat',
+    resource: { type: 'machine', id, segmentId },
+    licenseId: license.id,
+    occurredAt: license.testClock?.frozenAt,
+    before: toMachineView(machine, license.policy, after.environment, now),
+    after,
+  });
 }
 
 /**

@@ -3,6 +3,11 @@ import type { TenantPrincipal } from '../auth/principal.js';
 import { Clock } from '../core/clock.js';
 import { Database } from '../core/database.js';
 import { Grouped } from '../core/grouped.js';
+import { recordsOf } from '../core/insert.js';
+import { Interests } from '../core/interests.js';
+import { toEventRow } from '../core/outbox.js';
+import { currentRequest } from '../core/request-context.js';
+import { Signals } from '../core/signals.js';
 import { type LatchkeyError, notFound } from '../domain/errors.js';
 import { beaten, judgeBeat, machineDead } from '../domain/heartbeat.js';
 import { requireUsable } from '../domain/license-state.js';
@@ -11,9 +16,12 @@ import {
   type Beat,
   type BeatingRow,
   FIND_BEATING,
+  heartbeatOf,
   holdBeating,
+  KEEP_AND_TELL_BEATS,
   KEEP_BEATS,
   keepBeat,
+  tellHeartbeat,
   tellResurrection,
 } from './heartbeats.query.js';
 import { type MachineView, toMachineView } from './machines.dto.js';
@@ -36,13 +44,15 @@ export class HeartbeatsService implements OnApplicationShutdown {
   constructor(
     private readonly database: Database,
     private readonly clock: Clock,
+    private readonly interests: Interests,
+    private readonly signals: Signals,
   ) {}
 
   /** Acknowledged only once it is stored. 422 MACHINE_DEAD beyond resurrection, 403 for a license that is not usable. */
   async beat(caller: TenantPrincipal, machineId: string): Promise<MachineView> {
     const { environmentId, segmentId } = caller.tenant;
     const licenseId = caller.kind === 'license' ? caller.licenseId : null;
-    const outcome = await this.groups.do({ machineId, keyDigest: null, environmentId, licenseId, segmentId });
+    const outcome = await this.groups.do({ machineId, by: currentRequest(), keyDigest: null, environmentId, licenseId, segmentId });
     return outcome === 'not plain' ? this.beatAlone(caller, machineId) : outcome;
   }
 
@@ -50,8 +60,8 @@ export class HeartbeatsService implements OnApplicationShutdown {
    * The same for whoever holds the key with this digest; null when it is no plain beat, or the key is no license's own.
    * @throws when the beat is refused: 403, 404, 422
    */
-  async beatWithKey(keyDigest: Uint8Array, machineId: string): Promise<MachineView | null> {
-    const outcome = await this.groups.do({ machineId, keyDigest });
+  async beatWithKey(keyDigest: Uint8Array, machineId: string, requestId: string): Promise<MachineView | null> {
+    const outcome = await this.groups.do({ machineId, by: { requestId }, keyDigest });
     return outcome === 'not plain' ? null : outcome;
   }
 
@@ -64,24 +74,40 @@ export class HeartbeatsService implements OnApplicationShutdown {
     for (const row of await this.database.lookup<BeatingRow>(FIND_BEATING, asked(beats))) found[row.position - 1] = row;
     const now = this.clock.now();
     const outcomes = found.map((row) => (row === undefined ? notFound('machine') : judge(row, now)));
-    const kept = await this.keep(
-      found.filter((row, index): row is BeatingRow => row !== undefined && isView(outcomes[index])),
-      now,
-    );
+    const plain = found.filter((row, index): row is BeatingRow => row !== undefined && isView(outcomes[index]));
+    const kept = await this.keep(plain, now, this.eventsOf(beats, found, outcomes, now));
     return outcomes.map((outcome) => (isView(outcome) && !kept.has(outcome.id) ? 'not plain' : outcome));
   }
 
-  /** Answers the ids of those that are stored. */
-  private async keep(machines: readonly BeatingRow[], at: Date): Promise<Set<string>> {
+  /** Those of the plain beats that somebody listens to. */
+  private eventsOf(
+    beats: readonly Beat[],
+    found: readonly (BeatingRow | undefined)[],
+    outcomes: readonly (GroupOutcome | Error)[],
+    now: Date,
+  ): object[] {
+    return beats.flatMap(({ by }, index) => {
+      const [row, view] = [found[index], outcomes[index]];
+      if (row === undefined || !isView(view) || !this.interests.wants(row.environmentId, 'machine.heartbeat')) return [];
+      return [toEventRow(heartbeatOf(row, view, now), { actor: { type: 'license', id: row.licenseId }, requestId: null, ...by })];
+    });
+  }
+
+  /** Answers the ids of those that are stored, each with its event where there is one. */
+  private async keep(machines: readonly BeatingRow[], at: Date, events: readonly object[]): Promise<Set<string>> {
     if (machines.length === 0) return new Set();
     const values = [machines.map(({ environmentId }) => environmentId), machines.map(({ id }) => id), at];
-    const kept = await this.database.stamp<{ machineId: string }>(KEEP_BEATS, values);
+    const isTold = events.length > 0;
+    const kept = isTold
+      ? await this.database.stamp<{ machineId: string }>(KEEP_AND_TELL_BEATS, [...values, recordsOf(events)])
+      : await this.database.stamp<{ machineId: string }>(KEEP_BEATS, values);
+    if (isTold) this.signals.send('events');
     return new Set(kept.map(({ machineId }) => machineId));
   }
 
   /** On a test clock, to be brought back, or held by someone else: judged again behind the locks, at the time that it is then. */
   private beatAlone(caller: TenantPrincipal, machineId: string): Promise<MachineView> {
-    const { environment } = caller.tenant;
+    const { environment, environmentId } = caller.tenant;
     return this.database.within(caller.tenant, async (db) => {
       const machine = await holdBeating(db, caller, machineId);
       const { license } = machine;
@@ -91,7 +117,9 @@ export class HeartbeatsService implements OnApplicationShutdown {
       if (verdict === 'too_late') throw machineDead();
       const pulse = await keepBeat(db, machine, now);
       if (verdict === 'resurrects' || machine.pulse.deathAnnounced) await tellResurrection(db, machine, pulse, environment, now);
-      return toMachineView({ ...machine, pulse }, license.policy, environment, now);
+      const view = toMachineView({ ...machine, pulse }, license.policy, environment, now);
+      if (this.interests.wants(environmentId, 'machine.heartbeat')) await tellHeartbeat(db, machine, view, now);
+      return view;
     });
   }
 }
