@@ -3,6 +3,7 @@ import { v7 as uuidv7 } from 'uuid';
 import type { Admitted } from '../auth/standing.js';
 import type { Tenant } from '../core/database.js';
 import type { Ending } from '../domain/event-stream.js';
+import { LatchkeyError } from '../domain/errors.js';
 import { isMeantFor } from '../domain/events.js';
 import type { FeedReader, Subscriber } from './feed-reader.js';
 import type { StreamBacklog } from './stream-backlog.js';
@@ -83,14 +84,17 @@ export class EventStream implements Subscriber, Watched {
    * missed any more.
    */
   async begin(from: bigint | null, openLine: () => Promise<Line>): Promise<void> {
-    const until = await this.sources.feed.join(this);
+    const until = await this.join();
     this.position = from ?? until;
+    if (this.isOver()) throw new LatchkeyError('UNAVAILABLE', 'The stream ended before it was open. Try again.');
     const line = await openLine();
     this.line = line;
     void line.ended.then(() => {
       this.leave();
     });
-    this.readUntilLive(until);
+    // While it was opened.
+    if (this.isOver()) line.end({ reason: 'UNAVAILABLE', status: null });
+    else this.readUntilLive(until);
   }
 
   /** From the feed, in its order. */
@@ -120,6 +124,13 @@ export class EventStream implements Subscriber, Watched {
     this.finish();
   }
 
+  private async join(): Promise<bigint> {
+    const position = await this.sources.feed.join(this);
+    // It may have ended meanwhile.
+    if (this.isOver()) this.sources.feed.leave(this);
+    return position;
+  }
+
   private isOver(): boolean {
     return this.hasEnded;
   }
@@ -145,7 +156,7 @@ export class EventStream implements Subscriber, Watched {
     while (this.hasMissed && !this.isOver()) {
       this.held = [];
       this.hasMissed = false;
-      await this.readUpTo(await this.sources.feed.join(this));
+      await this.readUpTo(await this.join());
     }
     if (this.isOver()) return;
     const held = this.held ?? [];

@@ -34,7 +34,11 @@ export class StreamsController {
     status: 200,
     description:
       'Server-sent events: `id` is the event\'s id, `event` its type, `data` the event as JSON. Beside them `reset` (`{"lastEventId"}`), `closed` (`{"reason"}`), and a comment every 15 seconds.',
-    content: { [EVENT_STREAM_TYPE]: { schema: { type: 'string', contentMediaType: 'application/json', contentSchema: { $ref: getSchemaPath(EventView) } } } } as never,
+    content: {
+      [EVENT_STREAM_TYPE]: {
+        schema: { type: 'string', contentMediaType: 'application/json', contentSchema: { $ref: getSchemaPath(EventView) } },
+      },
+    } as never,
   })
   @ApiOperation({ summary: 'Follow events as server-sent events', description: streamHelp })
   sse(@Caller() caller: VendorPrincipal, @Query() query: StreamQuery, @Req() request: Request, @Res() response: Response) {

@@ -14,7 +14,8 @@ export class WsLine implements Line {
   ) {
     this.ended = new Promise((resolve) => {
       if (webSocket.readyState === webSocket.CLOSED) resolve();
-      else webSocket.once('close', () => {
+      else
+        webSocket.once('close', () => {
           resolve();
         });
     });
