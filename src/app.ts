@@ -17,6 +17,7 @@ import { RateLimits } from './core/rate-limits.js';
 import { Readiness } from './core/readiness.js';
 import { currentRequest, openRequestContext } from './core/request-context.js';
 import { answerNoApi, Role } from './core/role.js';
+import { Upgrades } from './core/upgrades.js';
 import { BULK_LIMIT_BYTES, BULK_PATH, IMPORT_PATH } from './licenses/bodies.js';
 import { HeartbeatDoor } from './machines/heartbeat.door.js';
 import { speakOAuth, TOKEN_PATH } from './tokens/oauth-errors.js';
@@ -54,6 +55,7 @@ export async function createApp(core: Core): Promise<NestExpressApplication> {
     customSiteTitle: 'Latchkey API',
   });
   if (answersApi) putBefore(app, (framework) => app.get(HeartbeatDoor).before(framework));
+  app.get(Upgrades).attach(app.getHttpServer());
   return app;
 }
 

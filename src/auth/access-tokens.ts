@@ -74,9 +74,14 @@ export class AccessTokens {
   async verify(token: string, now: Date): Promise<AccessClaims> {
     const known = this.checked.get(token);
     const claims = known ?? (await this.check(token, now));
-    if (claims.expiresAt <= now) throw expired();
+    this.requireLiving(claims, now);
     if (known === undefined) this.checked.set(token, claims);
     return claims;
+  }
+
+  /** @throws 401 TOKEN_EXPIRED */
+  requireLiving({ expiresAt }: AccessClaims, now: Date): void {
+    if (expiresAt <= now) throw expired();
   }
 
   private async check(token: string, now: Date): Promise<AccessClaims> {

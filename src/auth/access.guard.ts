@@ -9,7 +9,7 @@ import { ipKey } from '../domain/rate-limit.js';
 import { allScopes, isFullAccess, missingScopes, requireScopes } from '../domain/scopes.js';
 import { ACCESS, type Access } from './access.js';
 import { Authenticator } from './authenticator.js';
-import { readCredential } from './credentials.js';
+import { readCredential, readHints } from './credentials.js';
 import type { Principal, VendorPrincipal } from './principal.js';
 
 /** The one guard: who is calling, and may they call this. */
@@ -50,8 +50,8 @@ export class AccessGuard implements CanActivate {
   }
 
   private identify(request: Request, access: Access): Promise<Principal> {
-    const hints = { account: textOf(request.headers['x-account-id']), environment: textOf(request.headers['x-environment']) };
-    const credential = readCredential(request);
+    const hints = readHints(request);
+    const credential = readCredential(request, { alsoInQuery: access.kind === 'apiKey' && access.orInQuery === true });
     // What is about a user as such asks in none of their accounts.
     return access.kind === 'userKey' ? this.authenticator.identify(credential, hints) : this.authenticator.authenticate(credential, hints);
   }
@@ -104,8 +104,4 @@ function requireFullAccess({ scopes, tenant }: VendorPrincipal): void {
     });
   if (tenant.segmentId !== null)
     throw new LatchkeyError('INSUFFICIENT_SCOPE', 'A key that sees only what it made may not do this.', { requiredScopes: [] });
-}
-
-function textOf(header: string | string[] | undefined): string | undefined {
-  return typeof header === 'string' ? header.trim() : undefined;
 }

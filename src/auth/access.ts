@@ -9,7 +9,7 @@ import type { Scope } from '../domain/scopes.js';
 export type Access =
   | { kind: 'public'; crossOrigin: boolean; limit: PublicLimit }
   | { kind: 'platform'; orOpenSignup: boolean }
-  | { kind: 'apiKey'; scopes: readonly Scope[]; orLicense: boolean; fullAccess?: true; orPlatform?: true }
+  | { kind: 'apiKey'; scopes: readonly Scope[]; orLicense: boolean; fullAccess?: true; orPlatform?: true; orInQuery?: true }
   | { kind: 'userKey' }
   | { kind: 'license' };
 
@@ -31,6 +31,10 @@ export const RequiresOrLicense = (...scopes: [Scope, ...Scope[]]): MethodDecorat
 /** An API key with all of these scopes, for its own environment; or the operator's platform token, for all of them. */
 export const RequiresOrPlatform = (...scopes: [Scope, ...Scope[]]): MethodDecorator =>
   declare({ kind: 'apiKey', scopes, orLicense: false, orPlatform: true });
+
+/** An API key with all of these scopes, also as `?api_key=`: for what browsers open without headers of their own, and nothing else. */
+export const RequiresAlsoInQuery = (...scopes: [Scope, ...Scope[]]): MethodDecorator =>
+  declare({ kind: 'apiKey', scopes, orLicense: false, orInQuery: true });
 
 /** Any valid API key, whatever its scopes. */
 export const AnyApiKey = (): MethodDecorator => declare({ kind: 'apiKey', scopes: [], orLicense: false });
@@ -72,10 +76,12 @@ function describe(access: Access): MethodDecorator[] {
     case 'apiKey': {
       const scopes = [...access.scopes];
       const license = access.orLicense ? [ApiSecurity('license')] : [];
+      const inQuery = access.orInQuery === true ? [ApiSecurity('apiKeyQuery', scopes)] : [];
       const platform = access.orPlatform === true ? [ApiSecurity('platform')] : [];
       return [
         ApiSecurity('apiKey', scopes),
         ApiSecurity('apiKeyHeader', scopes),
+        ...inQuery,
         ...license,
         ...platform,
         ApiExtension('x-required-scopes', scopes),

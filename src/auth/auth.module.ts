@@ -6,8 +6,9 @@ import { Authenticator } from './authenticator.js';
 import { CredentialCache } from './credential-cache.js';
 import { KeyUseWorker } from './key-use.worker.js';
 import { LicenseKeys } from './license-keys.js';
+import { Standing } from './standing.js';
 
-const parts = [AccessTokens, Authenticator, CredentialCache, KeyUseWorker, LicenseKeys];
+const parts = [AccessTokens, Authenticator, CredentialCache, KeyUseWorker, LicenseKeys, Standing];
 
 @Global()
 @Module({ providers: [...parts, { provide: APP_GUARD, useClass: AccessGuard }], exports: parts })

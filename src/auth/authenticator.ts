@@ -16,7 +16,7 @@ import { flairsOf } from '../domain/flairs.js';
 import { roles } from '../domain/roles.js';
 import { type AccessClaims, AccessTokens } from './access-tokens.js';
 import { CredentialCache } from './credential-cache.js';
-import type { Credential } from './credentials.js';
+import type { Credential, TenantHints } from './credentials.js';
 import {
   type ApiKeyFacts,
   FIND_API_KEY,
@@ -30,13 +30,7 @@ import {
 } from './credentials.query.js';
 import { KeyUseWorker } from './key-use.worker.js';
 import { LicenseKeys } from './license-keys.js';
-import type { Principal, UserKeyPrincipal } from './principal.js';
-
-/** What a request says beside its credential: X-Account-Id (an id or slug) and X-Environment. */
-export interface TenantHints {
-  account?: string;
-  environment?: string;
-}
+import type { ApiKeyPrincipal, Principal, UserKeyPrincipal, UserPrincipal } from './principal.js';
 
 /** Turns a credential into who is calling. Every way in which there is no such credential looks the same from outside. */
 @Injectable()
@@ -99,6 +93,21 @@ export class Authenticator {
     return this.apiKey(await this.cache.read(name, async () => (await load())[0] ?? null), null, hints);
   }
 
+  /**
+   * Who the holder of an API key is by what is known of it now: for whoever stays after they were let in.
+   * @throws what `authenticate` would
+   */
+  apiKeyAgain({ token }: ApiKeyPrincipal, facts: ApiKeyFacts | null, hints: TenantHints): ApiKeyPrincipal {
+    if (token !== null) this.tokens.requireLiving(token, this.clock.now());
+    return this.apiKey(facts, token, hints);
+  }
+
+  /** The same for a user in one of their accounts. */
+  userAgain({ token }: UserPrincipal, facts: UserKeyFacts | null, hints: TenantHints): UserPrincipal {
+    if (token !== null) this.tokens.requireLiving(token, this.clock.now());
+    return this.userIn(this.userKey(facts, token), hints);
+  }
+
   private async token(text: string, hints: TenantHints): Promise<Principal> {
     const claims = await this.tokens.verify(text, this.clock.now());
     const { kind, id } = claims.key;
@@ -110,7 +119,7 @@ export class Authenticator {
     return this.userKey(await this.cache.read(id, async () => (await load())[0] ?? null), claims);
   }
 
-  private apiKey(key: ApiKeyFacts | null, token: AccessClaims | null, hints: TenantHints): Principal {
+  private apiKey(key: ApiKeyFacts | null, token: AccessClaims | null, hints: TenantHints): ApiKeyPrincipal {
     if (key === null) throw failed();
     const { id, scopes, rateLimitPerMinute, allowedIps } = key;
     const endsAt = earlier(key.endsAt, token?.expiresAt ?? null);
@@ -149,7 +158,7 @@ export class Authenticator {
    * A user in the account that the request names; else in the one where the key was made, or in their only one. That
    * another account adds them changes nothing for requests that name none.
    */
-  private userIn(user: UserKeyPrincipal, hints: TenantHints): Principal {
+  private userIn(user: UserKeyPrincipal, hints: TenantHints): UserPrincipal {
     const { id, keyId, accounts, homeAccountId, endsAt, token } = user;
     const named = hints.account?.toLowerCase() ?? accounts.find((one) => one.id === homeAccountId)?.id;
     if (named === undefined && accounts.length > 1)

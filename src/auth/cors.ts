@@ -1,5 +1,6 @@
 import cors, { type CorsOptions } from 'cors';
-import type { RequestHandler } from 'express';
+import type { Request, RequestHandler } from 'express';
+import { LatchkeyError } from '../domain/errors.js';
 import { RATE_LIMIT_HEADERS } from '../domain/rate-limit.js';
 import { isCrossOrigin } from './access.js';
 import type { Route } from './routes.js';
@@ -22,6 +23,17 @@ export function corsOf(routes: Route[], origins: string[]): RequestHandler {
     const anyOrigin = open.some((route) => route.method === method && route.pattern.test(path));
     answer(null, { ...options, origin: anyOrigin ? '*' : origins });
   }) as RequestHandler;
+}
+
+/**
+ * A browser shows a page of another origin no answer that does not say it may; but a WebSocket it opens whatever the
+ * answer says. So who may is asked here. What is no browser sends no origin.
+ * @throws 403 ORIGIN_NOT_ALLOWED
+ */
+export function requireOrigin({ headers: { origin, host } }: Pick<Request, 'headers'>, origins: readonly string[]): void {
+  if (origin === undefined || origins.includes(origin)) return;
+  if (!URL.canParse(origin) || new URL(origin).host !== host)
+    throw new LatchkeyError('ORIGIN_NOT_ALLOWED', 'Pages of this origin may not open a WebSocket here.');
 }
 
 function patternOf(path: string): RegExp {

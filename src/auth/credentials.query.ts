@@ -26,6 +26,12 @@ export const FIND_API_KEY_OF_TOKEN = {
   text: `SELECT ${KEY_COLUMNS} FROM ${KEY_TABLES} WHERE api_key.id = $1`,
 };
 
+/** Many at once, by their ids. */
+export const FIND_API_KEYS = {
+  name: 'find_api_keys',
+  text: `SELECT ${KEY_COLUMNS} FROM ${KEY_TABLES} WHERE api_key.id = ANY($1::uuid[])`,
+};
+
 export interface TenantColumns {
   environmentId: string;
   environment: EnvironmentName;
@@ -69,6 +75,12 @@ export const FIND_USER_KEY = {
 export const FIND_USER_KEY_OF_TOKEN = {
   name: 'find_user_key_of_token',
   text: `SELECT ${USER_KEY_COLUMNS} FROM user_key WHERE user_key.id = $1`,
+};
+
+/** Many at once, by their ids. */
+export const FIND_USER_KEYS = {
+  name: 'find_user_keys',
+  text: `SELECT ${USER_KEY_COLUMNS} FROM user_key WHERE user_key.id = ANY($1::uuid[])`,
 };
 
 export interface UserKeyFacts {

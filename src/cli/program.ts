@@ -1,6 +1,7 @@
 import { Command, CommanderError, Help, Option } from 'commander';
 import { VERSION } from '../core/version.js';
 import type { CreateAccountOptions } from './accounts.js';
+import type { TailOptions } from './events.js';
 import type { AuditKeysOptions, CreateKeyOptions, RotateKeyOptions, TenantOptions } from './keys.js';
 import type { ExportOptions, ImportOptions } from './license-files.js';
 import type { CreateLicenseOptions, ListLicensesOptions, PlainAction, RotateLicenseKeyOptions, ValidateOptions } from './licenses.js';
@@ -40,6 +41,7 @@ function createProgram(): Command {
   addLicenses(
     program.command('licenses').description('licenses: create, show, list, validate, import, export, and what can be done to them'),
   );
+  addEvents(program.command('events').description('events: follow them as they happen, over HTTP'));
   addDatabase(program.command('db').description('the database: migrate and status'));
   return program;
 }
@@ -199,6 +201,18 @@ function addValidation(licenses: Command): void {
   tenantCommand(licenses, 'export', 'print every license as NDJSON, with keys, states and machines: what import takes')
     .option('--output <file>', 'where to write it; absent = the standard output')
     .action(perform(async (options: ExportOptions) => (await import('./license-files.js')).exportLicenses(options)));
+}
+
+function addEvents(events: Command): void {
+  events
+    .command('tail')
+    .description("print a server's events as they happen, until Ctrl-C. Exit code 1 when the server refuses")
+    .option('--url <url>', 'where the server is; absent = the variable LATCHKEY_URL, or http://127.0.0.1:3000')
+    .option('--api-key <key>', 'a key with events:read; absent = the variable LATCHKEY_API_KEY, where no list of processes shows it')
+    .option('--types <list>', 'comma list of types, and prefixes like license.*; absent = all but those of high volume')
+    .option('--since <event id>', 'begin behind this event; absent = now')
+    .option('--json', 'print one JSON document a line, as the API has it')
+    .action(perform(async (options: TailOptions) => (await import('./events.js')).tailEvents(options)));
 }
 
 function addDatabase(database: Command): void {

@@ -17,6 +17,7 @@ import { Readiness } from './readiness.js';
 import { Role } from './role.js';
 import { Signals } from './signals.js';
 import { SpoolInterceptor } from './spool.js';
+import { Upgrades } from './upgrades.js';
 import { RequestValidationPipe } from './validation.pipe.js';
 
 /** What the process is made of before it knows any feature. */
@@ -44,6 +45,7 @@ export class CoreModule {
       RateLimits,
       Signals,
       Interests,
+      Upgrades,
     ];
     return {
       module: CoreModule,

@@ -160,6 +160,15 @@ export function createOpenApi(app: INestApplication, version: string): OpenAPIOb
     .addApiKey(
       {
         type: 'apiKey',
+        in: 'query',
+        name: 'api_key',
+        description: 'The same in the query, for browsers, which open streams without headers of their own. In no log.',
+      },
+      'apiKeyQuery',
+    )
+    .addApiKey(
+      {
+        type: 'apiKey',
         in: 'header',
         name: 'Authorization',
         description: '`License <license key>`: for its own license only. A vendor-chosen key needs `X-Account-Id` beside it.',

@@ -50,6 +50,11 @@ export const errorCodes = {
     title: 'The license key may not replace a machine',
     help: "The policy's `allowMachineTransfer` says so; the vendor can do it.",
   },
+  ORIGIN_NOT_ALLOWED: {
+    status: 403,
+    title: 'Pages of this origin may not open a WebSocket',
+    help: '`CORS_ORIGINS` names the origins whose browsers may call management routes.',
+  },
   ACCOUNT_SUSPENDED: { status: 403, title: 'The account is suspended', help: "Its keys are refused; its customers' validations go on." },
   NOT_FOUND: { status: 404, title: 'Not found', help: 'There is no such thing, or none that this credential may see.' },
   CONFLICT: {
@@ -126,6 +131,11 @@ export const errorCodes = {
     status: 422,
     title: 'The idempotency key was used for another request',
     help: 'A key stands for one request: the same body, within 24 hours. Make a new one for another.',
+  },
+  UPGRADE_REQUIRED: {
+    status: 426,
+    title: 'This is a WebSocket',
+    help: 'Open it with a WebSocket client (RFC 6455, version 13).',
   },
   RATE_LIMITED: { status: 429, title: 'Too many requests', help: 'Wait for the seconds in `Retry-After`.' },
   INTERNAL_ERROR: { status: 500, title: 'Something broke on our side', help: 'Quote the `requestId`.' },
