@@ -90,17 +90,18 @@ export async function recordChanges(db: Db, changes: readonly Change[]): Promise
 
 /**
  * Only the outbox's part: for what happens to a resource while it is used, which nobody answers for like for managing
- * it – a license that is validated for the first time, a use that is counted.
+ * it – a license that is validated for the first time, a use that is counted. Answers the ids of the events.
  */
-export async function recordEvents(db: Db, changes: readonly Change[]): Promise<void> {
-  await writeEvents(db, withDifferences(changes));
+export function recordEvents(db: Db, changes: readonly Change[]): Promise<string[]> {
+  return writeEvents(db, withDifferences(changes));
 }
 
-async function writeEvents(db: Db, changes: readonly RecordedChange[]): Promise<void> {
+async function writeEvents(db: Db, changes: readonly RecordedChange[]): Promise<string[]> {
   const rows = toEventRows(changes);
-  if (rows.length === 0) return;
+  if (rows.length === 0) return [];
   await insertMany(db, 'event', rows);
   markEvents(db);
+  return rows.map(({ id }) => id);
 }
 
 /** Those in which anything differs. */

@@ -8,7 +8,7 @@ import { currentRequest } from './request-context.js';
  * The outbox (contract: webhooks.md, "Events"): rows for the changes that others are told of, to be written by the
  * transaction that makes the changes. Ids are given here, in order, so that events of one license sort by them.
  */
-export function toEventRows(changes: readonly RecordedChange[]): Prisma.EventCreateManyInput[] {
+export function toEventRows(changes: readonly RecordedChange[]): (Prisma.EventCreateManyInput & { id: string })[] {
   const request = currentRequest();
   return changes
     .filter(({ action }) => isEventType(action))
