@@ -7,6 +7,8 @@ import { WebhookSender } from './sender.js';
 import { WebhooksController } from './webhooks.controller.js';
 import { WebhooksService } from './webhooks.service.js';
 
-@Module({ providers: [AddressGuard, WebhookSender, DeliveryOutcomes, DeliveryWorker] })
-@Module({ controllers: [WebhooksController], providers: [WebhooksService, DeliveriesService, AddressGuard, WebhookSender] })
+@Module({
+  controllers: [WebhooksController],
+  providers: [WebhooksService, DeliveriesService, AddressGuard, WebhookSender, DeliveryOutcomes, DeliveryWorker],
+})
 export class WebhooksModule {}
