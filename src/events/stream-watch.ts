@@ -74,6 +74,11 @@ export class StreamWatch implements OnApplicationBootstrap, BeforeApplicationShu
     return [...this.open].reduce((bytes, stream) => bytes + stream.waitingBytes, 0);
   }
 
+  /** How many streams of an account are open here. */
+  countOf(accountId: string): number {
+    return [...this.open].filter(({ caller }) => caller.tenant.accountId === accountId).length;
+  }
+
   /** @throws 429, 503 when there are too many; 503 when the server stops */
   admit(stream: Watched): void {
     if (this.isStopping) throw new LatchkeyError('UNAVAILABLE', 'The server is stopping.');
