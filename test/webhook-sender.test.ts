@@ -137,7 +137,17 @@ describe('where nothing is sent', () => {
       '0x0',
       '00',
     ],
-    ...['localhost', 'LocalHost', 'localhost.', 'a.localhost', 'ⓛocalhost', 'l%6fcalhost', 'localhost.localdomain', 'ip6-localhost', 'gateway'],
+    ...[
+      'localhost',
+      'LocalHost',
+      'localhost.',
+      'a.localhost',
+      'ⓛocalhost',
+      'l%6fcalhost',
+      'localhost.localdomain',
+      'ip6-localhost',
+      'gateway',
+    ],
     ...[
       '[::1]',
       '[0:0:0:0:0:0:0:1]',

@@ -32,6 +32,7 @@ export function sign(secrets: readonly string[], id: string, timestamp: number, 
 
 function keyOf(secret: string): Buffer {
   const key = Buffer.from(secret.slice(SECRET_PREFIX.length), 'base64');
-  if (!secret.startsWith(SECRET_PREFIX) || key.length < LEAST_BYTES || key.length > MOST_BYTES) throw new Error('not the secret of a webhook');
+  if (!secret.startsWith(SECRET_PREFIX) || key.length < LEAST_BYTES || key.length > MOST_BYTES)
+    throw new Error('not the secret of a webhook');
   return key;
 }
