@@ -62,7 +62,7 @@ async function bench(options, cleanup) {
   const server = await startServer(settings, cleanup, { PLATFORM_TOKEN, WEBHOOK_ALLOW_LOOPBACK: 'true' });
   const api = await signUp(new URL(server.url).origin);
   const problems = [];
-  for (const section of sections) problems.push(...(await section({ databaseUrl, masterKey, receivers, api, options })));
+  for (const section of sections) problems.push(...(await section({ databaseUrl, masterKey, receivers, server, api, options })));
   if (server.output.includes('"level":50')) problems.push(`The server told of errors:\n${server.output}`);
   return problems;
 }
