@@ -967,8 +967,8 @@ function callersAcrossTenants(): string[] {
   return files
     .flatMap((file) => {
       const text = readFileSync(join(source, file), 'utf8');
-      // Its first argument: the reason in words, or the name of the statement.
-      return [...text.matchAll(/\bdatabase\s*\.(?:acrossTenants|lookup|stamp)\b[^(]*\(\s*(?:'([^']*)'|([^,\s]+))/g)].map(
+      // Names of hosts are looked up too, by others. Its first argument: the reason in words, or the name of the statement.
+      return [...text.matchAll(/(?<!\bdns|\bguard)\.(?:acrossTenants|lookup|stamp)\b[^(]*\(\s*(?:'([^']*)'|([^,\s]+))/g)].map(
         ([, reason, statement]) => `${file}: ${reason ?? statement ?? ''}`,
       );
     })
