@@ -874,6 +874,11 @@ const allowedAcrossTenants: Record<string, string> = {
     "machines of many callers in one statement, each by its license's key or within its caller's environment",
   'machines/heartbeats.service.ts: KEEP_BEATS':
     'times of many machines in one statement, each with its environment; can write nothing else',
+  'webhooks/delivery.worker.ts: claim deliveries that are due, with what they consist of':
+    'of all tenants, in turns between their endpoints; events and secrets are joined by their tenant too',
+  'webhooks/delivery.worker.ts: give back deliveries that were claimed': 'the same ones, by their ids',
+  'webhooks/outcomes.ts: keep what came of deliveries':
+    'of many tenants in one transaction: each row gets the tenant of its delivery, and a disabled endpoint is told of within its own',
   'users/user-keys.service.ts: make a key of a user': 'whether the user works for other accounts too decides what the key opens',
   'users/users.service.ts: add a user of another account': 'whether there is a user with the id that was handed over',
 };

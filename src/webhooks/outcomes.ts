@@ -13,6 +13,7 @@ import { nextAttemptAt } from '../domain/retry.js';
 import { type Claimed, keepTries, type KeptTry } from './delivery.query.js';
 import { type HeldEndpoint, holdChanging, keepHealth } from './health.query.js';
 import type { AttemptOutcome } from './sender.js';
+import { toWebhookView } from './webhooks.dto.js';
 
 /** What came of a claim. */
 export interface Outcome {
@@ -119,15 +120,11 @@ async function tellDisabled(db: Db, before: readonly HeldEndpoint[], after: read
   const changes = after.flatMap((endpoint, index) => {
     const old = before[index];
     if (old === undefined || old.isEnabled === endpoint.isEnabled) return [];
+    const view = (row: HeldEndpoint) => toWebhookView(row, null, row.environmentName);
     const { id, environmentId, segmentId } = endpoint;
     return [
       { action: 'webhook.disabled', resource: { type: 'webhook', id, segmentId }, environmentId, before: view(old), after: view(endpoint) },
     ];
   });
   await recordChanges(db, changes);
-}
-
-/** As its vendor sees it. */
-function view({ id, url, events, description, isEnabled, failingSince, disabledAt, disabledReason, metadata }: HeldEndpoint): object {
-  return { id, url, events, description, enabled: isEnabled, failingSince, disabledAt, disabledReason, metadata };
 }
