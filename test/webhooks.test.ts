@@ -493,7 +493,7 @@ describe('retrying a delivery', () => {
 
   it('that waits for its next try brings it forward; one that is under way is left alone', async () => {
     const { id } = await endpoint();
-    const [waiting, soon] = [later(3600), later(30)];
+    const [waiting, soon] = [later(3600), later(20)];
     const [one, other] = [
       await delivery(id, { status: 'pending', attemptCount: 2, nextAttemptAt: waiting, eventId }),
       await delivery(id, { status: 'pending', nextAttemptAt: soon, eventId }),

@@ -19,8 +19,8 @@ export const SECRET_BYTES = 32;
 const SECRET_PREFIX = 'whsec_';
 /** Events of one replay: what a database under load still queues well within the time that a statement may take. */
 export const MAX_REPLAYED = 50_000;
-/** Longer than a try may be under way: what is tried within it, or is being tried now, is left alone. */
-const SOON_MS = 60_000;
+/** As long as a try is under way at most: what is pending for no longer is being tried, or will be without being asked. */
+const SOON_MS = 30_000;
 const MS_PER_SECOND = 1000;
 
 interface Health {

@@ -31,7 +31,7 @@ export class DeliveriesService {
 
   /**
    * It is tried now, and when that fails for as often as its schedule has tries left. One that is being tried, or will be
-   * within a minute, is left as it is. 409 when its endpoint is disabled, or its event is kept no longer.
+   * within half a minute, is left as it is. 409 when its endpoint is disabled, or its event is kept no longer.
    */
   async retry(tenant: Tenant, id: string): Promise<DeliveryView> {
     const view = await this.database.within(tenant, async (db) => {

@@ -110,7 +110,7 @@ export class WebhooksController {
   @ApiOperation({
     summary: 'Retry a delivery',
     description:
-      'It is tried at once, whatever its status, and when that fails as often as its schedule has tries left. One that is being tried, or will be within a minute, is left as it is. Not when the endpoint is disabled, or the event is kept no longer (409).',
+      'It is tried at once, whatever its status, and when that fails as often as its schedule has tries left. One that is being tried, or will be within half a minute, is left as it is. Not when the endpoint is disabled, or the event is kept no longer (409).',
   })
   retry(@Caller() { tenant }: VendorPrincipal, @PathId() id: string) {
     return this.deliveries.retry(tenant, id);
