@@ -1,6 +1,6 @@
 import { type IncomingMessage, type Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { Inject, Injectable } from '@nestjs/common';
+import { type BeforeApplicationShutdown, Inject, Injectable } from '@nestjs/common';
 import type { Request, Response } from 'express';
 import type { Logger } from 'pino';
 import { type WebSocket, WebSocketServer } from 'ws';
@@ -10,6 +10,8 @@ import { LOGGER, logAnswer } from './logger.js';
 /** Clients have nothing to say. */
 const MAX_MESSAGE_BYTES = 4096;
 const HANDSHAKE_KEY = /^[+/0-9A-Za-z]{22}==$/;
+/** What a server that stops waits for at most; it knows nothing of connections that asked for another protocol. */
+const STOP_GRACE_MS = 2000;
 const HANDSHAKE_VERSION = '13';
 /** Of the answer in which they were set: a handshake has its own. */
 const OWN_HEADERS = ['connection', 'upgrade', 'content-type', 'content-length'];
@@ -25,7 +27,8 @@ interface Offer {
  * answered by the same parts, so that there is one set of rules. Only the handler takes the connection over.
  */
 @Injectable()
-export class Upgrades {
+export class Upgrades implements BeforeApplicationShutdown {
+  private readonly connections = new Set<Socket>();
   private readonly offers = new WeakMap<IncomingMessage, Offer>();
   private readonly webSockets = new WebSocketServer({ noServer: true, clientTracking: false, maxPayload: MAX_MESSAGE_BYTES });
 
@@ -34,6 +37,12 @@ export class Upgrades {
     this.webSockets.on('headers', (headers, { headersOfAnswer }: IncomingMessage & { headersOfAnswer?: string[] }) => {
       headers.push(...(headersOfAnswer ?? []));
     });
+  }
+
+  beforeApplicationShutdown(): void {
+    setTimeout(() => {
+      for (const socket of this.connections) socket.destroy();
+    }, STOP_GRACE_MS).unref();
   }
 
   /** Hear who asks the server for another protocol. */
@@ -49,7 +58,7 @@ export class Upgrades {
   requireOffer(request: Request, response: Response): void {
     if (this.offers.has(request) && isHandshake(request)) return;
     response.setHeader('Upgrade', 'websocket');
-    response.setHeader('Connection', 'Upgrade');
+    response.setHeader('Connection', 'Upgrade, close');
     response.setHeader('Sec-WebSocket-Version', HANDSHAKE_VERSION);
     throw new LatchkeyError('UPGRADE_REQUIRED', 'This is a WebSocket: open it with a client for those.');
   }
@@ -81,13 +90,15 @@ export class Upgrades {
   }
 
   private hear(server: Server, request: IncomingMessage, socket: Socket, head: Buffer): void {
+    this.connections.add(socket);
+    socket.once('close', () => this.connections.delete(socket));
     socket.on('error', () => undefined);
     const response = new ServerResponse(request);
     // Nobody reads further requests from this connection.
     response.shouldKeepAlive = false;
     response.assignSocket(socket);
     response.once('finish', () => {
-      socket.end();
+      socket.destroySoon();
     });
     // Of a body nothing more is read either.
     request.push(null);
