@@ -9,7 +9,8 @@ const forbid = (files, group, message) => ({
   files,
   rules: { '@typescript-eslint/no-restricted-imports': ['error', { patterns: group.map((pattern) => ({ ...pattern, message })) }] },
 });
-const FEATURES = 'tokens|accounts|users|api-keys|products|policies|entitlements|licenses|machines|test-clocks|events|webhooks|audit|service';
+const FEATURES =
+  'tokens|accounts|users|api-keys|products|policies|entitlements|licenses|machines|test-clocks|events|webhooks|audit|service';
 
 export default tseslint.config(
   { ignores: ['dist/', 'src/generated/', 'node_modules/', '.latchkey/'] },

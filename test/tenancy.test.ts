@@ -944,8 +944,6 @@ const allowedAcrossTenants: Record<string, string> = {
   'auth/license-keys.ts: FIND_ACCOUNT': 'from an id or slug to an id, to compare it with the account of a credential',
   'core/auth-failures.ts: write failures of authentication': 'rows of many tenants and of none in one statement; can only insert',
   'cli/session.ts: FIND_ENVIRONMENT': 'from the account that the operator names to its environment',
-  'events/feed.worker.ts: pass on events and make their deliveries':
-    'of all tenants in one order; what is made of an event has its environment, and is for endpoints of that alone',
   'core/idempotency.ts: claim an idempotency key': 'kept answers belong to credentials; the digest has whose it is, and which environment',
   'core/idempotency.ts: keep the first answer to an idempotency key': 'the same; sealed, and found by that digest alone',
   'core/idempotency.worker.ts: delete expired idempotency keys': 'of everyone, by nothing but their age',
