@@ -22,6 +22,9 @@ import { expectStatus, Vendor } from '../support/vendor.js';
 const CHANGES = 2000;
 const CLIENTS = 8;
 const KILLS = 20;
+/** Licenses that one request makes. */
+const AT_ONCE = 10;
+const PAUSE_MS = 20;
 const FAILING_SHARE = 0.3;
 /** As many tries as it takes: what is looked at is what is lost, not when it is given up. */
 const SCHEDULE = ['0', ...Array<string>(45).fill('1')].join(',');
@@ -94,6 +97,10 @@ describe(`while processes and the database are killed (TEST_SEED=${String(seed)}
   let workers: ServerPool;
   let vendor: Vendor;
   let endpoint: { createdAt: string };
+  /** Markers of the changes that a client was told of as done. */
+  const acknowledged = new Set<number>();
+  const progress = (): number => acknowledged.size / CHANGES;
+  const kills = (): number => apis.kills + workers.kills;
 
   beforeAll(async () => {
     home = await mkdtemp(join(tmpdir(), 'latchkey-kill-'));
@@ -124,8 +131,7 @@ describe(`while processes and the database are killed (TEST_SEED=${String(seed)}
     async () => {
       const started = Date.now();
       const policy = await vendor.policy();
-      const acknowledged = new Set<number>();
-      await Promise.all([change(policy, acknowledged), killProcesses(), killDatabase()]);
+      await Promise.all([change(policy), killProcesses(), killDatabase()]);
       const killed = `${String(apis.kills)} + ${String(workers.kills)} kills in ${seconds(started)} s`;
       const events = await committed();
       const missing = (): string[] => events.map(({ id }) => id).filter((id) => !application.taken.has(id));
@@ -145,25 +151,37 @@ describe(`while processes and the database are killed (TEST_SEED=${String(seed)}
       expect(acknowledged.size).toBe(CHANGES);
       const known = new Set(events.map(({ id }) => id));
       expect([...application.taken.keys()].filter((id) => !known.has(id))).toEqual([]);
-      expect([apis.kills + workers.kills, await waiting()]).toEqual([KILLS, 0]);
+      expect([kills(), await waiting()]).toEqual([KILLS, 0]);
     },
     TIMEOUT_MS,
   );
 
-  /** Changes by several clients at once, each until it is acknowledged; every fourth makes a license. */
-  async function change(policy: { id: string; productId: string }, acknowledged: Set<number>): Promise<void> {
+  /**
+   * Changes by several clients at once, each until it is acknowledged: every third request makes ten licenses, the others
+   * change one thing. They do not run ahead of the kills, nor the kills of them: all of it happens at once, on any machine.
+   */
+  async function change(policy: { id: string; productId: string }): Promise<void> {
     let next = 0;
-    const client = async (random: Random): Promise<void> => {
-      const body = { productId: policy.productId, policyId: policy.id };
-      const made = await untilDone(random, 'POST', '/licenses', `first-${String(random.next())}`, body);
-      for (let marker = next++; marker < CHANGES; marker = next++) {
-        const metadata = { marker };
-        if (marker % 4 === 0) await untilDone(random, 'POST', '/licenses', `made-${String(marker)}`, { ...body, metadata });
-        else await untilDone(random, 'PATCH', `/licenses/${made.body.data.id}`, undefined, { metadata });
-        acknowledged.add(marker);
+    const take = (count: number): number[] => Array.from({ length: Math.min(count, CHANGES - next) }, () => next++);
+    const client = async (random: Random, name: string): Promise<void> => {
+      const license = (marker?: number): object => ({
+        productId: policy.productId,
+        policyId: policy.id,
+        metadata: { marker: marker ?? null },
+      });
+      const own = (await untilDone(random, 'POST', '/licenses', `own-${name}`, license())).body.data;
+      while (next < CHANGES) {
+        while (progress() > (kills() + 2) / KILLS) await pause(PAUSE_MS);
+        const markers = take(random.next() < 1 / 3 ? AT_ONCE : 1);
+        const [first] = markers;
+        const key = `made-${String(first)}`;
+        if (markers.length > 1) await untilDone(random, 'POST', '/licenses/bulk', key, { licenses: markers.map(license) });
+        else if (random.next() < 1 / 4) await untilDone(random, 'POST', '/licenses', key, license(first));
+        else await untilDone(random, 'PATCH', `/licenses/${own.id}`, undefined, { metadata: { marker: first } });
+        for (const marker of markers) acknowledged.add(marker);
       }
     };
-    await Promise.all(Array.from({ length: CLIENTS }, (_, index) => client(new Random(seed + 100 + index))));
+    await Promise.all(Array.from({ length: CLIENTS }, (_, index) => client(new Random(seed + 100 + index), String(index))));
   }
 
   /** As a client should: the same request again, with the same idempotency key, until there is an answer that is none of a server in trouble. */
@@ -180,23 +198,26 @@ describe(`while processes and the database are killed (TEST_SEED=${String(seed)}
       if (reply !== null && reply.status < 300) return reply;
       const isForLater = reply === null || reply.status >= 500 || reply.body?.code === 'IDEMPOTENCY_IN_PROGRESS';
       if (!isForLater) throw new Error(`${method} ${path}: ${String(reply.status)} ${reply.text}`);
-      await pause(20);
+      await pause(PAUSE_MS);
     }
   }
 
-  /** Half of them each; the workers first, whose claims take a while to end. */
+  /** Half of them each; the workers early, whose claims take a while to end. */
   async function killProcesses(): Promise<void> {
     const random = new Random(seed + 2);
-    for (let kill = 0; kill < KILLS; kill += 1) {
-      await pause(100 + 500 * random.next());
-      const left = KILLS / 2 - workers.kills;
-      await (left > 0 && random.next() < 0.65 ? workers : apis.kills < KILLS / 2 ? apis : workers).killOne(random);
+    while (kills() < KILLS) {
+      while (progress() < (kills() - 2) / KILLS) await pause(PAUSE_MS);
+      await pause(300 * random.next());
+      const isWorkers = workers.kills < KILLS / 2 && (apis.kills === KILLS / 2 || random.next() < 0.75);
+      await (isWorkers ? workers : apis).killOne(random);
     }
   }
 
   /** SIGKILL of the postmaster, whose children then end; this process's supervision starts it again, and it recovers from its log. */
   async function killDatabase(): Promise<void> {
-    await pause(2000 + 4000 * new Random(seed + 3).next());
+    const random = new Random(seed + 3);
+    const when = 0.2 + 0.3 * random.next();
+    while (progress() < when) await pause(PAUSE_MS);
     const directory = join(await realpath(join(home, 'postgres')), 'data');
     const [pid] = (await readFile(join(directory, 'postmaster.pid'), 'utf8')).split('\n');
     process.kill(Number(pid), 'SIGKILL');
