@@ -215,6 +215,7 @@ describe('access', () => {
         ['entitlements:read', '/entitlements'],
         ['licenses:read', '/licenses'],
         ['machines:read', '/machines'],
+        ['webhooks:read', '/webhooks'],
       ];
       for (const [scope, path] of list) {
         const client = await vendor.keyWith(scope);

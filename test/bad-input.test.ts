@@ -67,6 +67,7 @@ describe('bad input', () => {
     | 'machine'
     | 'apiKey'
     | 'auditEntry'
+    | 'event'
     | 'user'
     | 'userKey'
     | 'testClock',
@@ -108,6 +109,7 @@ describe('bad input', () => {
       user: user.body.data.id,
       userKey: userKey.body.data.id,
       auditEntry: await anAuditEntry(),
+      event: (await vendor.api.get('/events?limit=1')).body.data[0].id,
       testClock: await aTestClock(),
     };
     const { body: document } = expectStatus(await send(server.url, 'GET', '/openapi.json'), 200);
@@ -181,6 +183,7 @@ describe('bad input', () => {
       keys: own.userKey,
       accounts: vendor.account.id,
       'audit-logs': own.auditEntry,
+      events: own.event,
     };
     return Object.entries(paths).flatMap(([path, methods]) =>
       Object.entries(methods).map(([method, operation]) => {
@@ -524,6 +527,15 @@ describe('bad input', () => {
       ['/audit-logs?ip=here', 'ip'],
       ['/audit-logs?from=1', 'from'],
       ['/audit-logs?to=2026-02-30T00:00:00Z', 'to'],
+      ['/events?type=license', 'type'],
+      ['/events?type=license.*,', 'type'],
+      ['/events?type=license.*,license.sold', 'type'],
+      ['/events?type=*', 'type'],
+      ['/events?type[]=license.created', 'type'],
+      ['/events?resource=user', 'resource'],
+      ['/events?resource=license:1', 'resource'],
+      ['/events?from=1', 'from'],
+      ['/events?to=2026-02-30T00:00:00Z', 'to'],
       ['/audit-logs/auth-failures?groupBy=route', 'groupBy'],
       ['/audit-logs/auth-failures?limit=101', 'limit'],
       ['/audit-logs/auth-failures?from=x', 'from'],

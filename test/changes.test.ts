@@ -29,6 +29,7 @@ interface Scene {
   entitlement: any;
   license: any;
   machine: any;
+  webhook: any;
 }
 /* eslint-enable @typescript-eslint/no-explicit-any */
 
@@ -41,12 +42,15 @@ interface Case {
   leaves: (scene: Scene, reply: Reply) => (Omit<Entry, 'actor'> & { actor?: Entry['actor'] })[];
 }
 
-/** What is kept of a view: neither the times of changing it nor a license's key. */
+/** What is kept of a view: neither the times of changing it, nor a license's key or a secret. */
 function kept(view: Record<string, unknown>): object {
-  return Object.fromEntries(Object.entries(view).filter(([name]) => name !== 'updatedAt' && name !== 'key'));
+  return Object.fromEntries(Object.entries(view).filter(([name]) => !['updatedAt', 'key', 'secret'].includes(name)));
 }
 
-const on = (type: 'product' | 'policy' | 'entitlement' | 'license' | 'machine', scene: Scene): Entry['resource'] => [type, scene[type].id];
+const on = (type: 'product' | 'policy' | 'entitlement' | 'license' | 'machine' | 'webhook', scene: Scene): Entry['resource'] => [
+  type,
+  scene[type].id,
+];
 const TIME = expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/) as unknown;
 const terms = (code: string, quantity: number | null = null) => ({ code, quantity, expiresAt: null });
 
@@ -343,6 +347,35 @@ const cases: Case[] = [
       },
     ],
   },
+  {
+    route: 'POST /webhooks',
+    act: ({ api }) => api.post('/webhooks', { url: 'https://1.1.1.1/x', events: ['webhook.disabled'] }),
+    leaves: (_, { body }) => [{ action: 'webhook.created', resource: ['webhook', body.data.id], before: null, after: kept(body.data) }],
+  },
+  {
+    route: 'PATCH /webhooks/{id}',
+    act: ({ api, webhook }) => api.patch(`/webhooks/${webhook.id}`, { url: webhook.url, events: ['license.*'] }),
+    leaves: (scene) => [
+      { action: 'webhook.updated', resource: on('webhook', scene), before: { events: ['*'] }, after: { events: ['license.*'] } },
+    ],
+  },
+  {
+    route: 'DELETE /webhooks/{id}',
+    act: ({ api, webhook }) => api.delete(`/webhooks/${webhook.id}`),
+    leaves: (scene) => [{ action: 'webhook.deleted', resource: on('webhook', scene), before: kept(scene.webhook), after: null }],
+  },
+  {
+    route: 'POST /webhooks/{id}/rotate-secret',
+    act: ({ api, webhook }) => api.post(`/webhooks/${webhook.id}/rotate-secret`, { overlapSeconds: 60 }),
+    leaves: (scene) => [
+      {
+        action: 'webhook.secret_rotated',
+        resource: on('webhook', scene),
+        before: { secretId: expect.any(String) },
+        after: { secretId: expect.any(String), overlapping: [{ id: expect.any(String), endsAt: TIME }] },
+      },
+    ],
+  },
 ];
 
 /** Routes that change nothing that anyone answers for. */
@@ -356,6 +389,10 @@ const unrecorded = [
   'POST /machines/{id}/processes',
   'POST /machines/{id}/processes/{pid}/heartbeat',
   'DELETE /machines/{id}/processes/{pid}',
+  // What is sent once more is in the list of deliveries.
+  'POST /webhooks/{id}/test',
+  'POST /webhooks/{id}/replay',
+  'POST /webhooks/deliveries/{id}/retry',
 ];
 
 /** Requests that change nothing: refused, or asking for what is so already. */
@@ -382,6 +419,9 @@ const idle: { what: string; status: number; act: (scene: Scene) => Promise<Reply
   { what: 'the same name again', status: 200, act: ({ api, product }) => api.patch(`/products/${product.id}`, { name: product.name }) },
   { what: 'the same rules again', status: 200, act: ({ api, policy }) => api.patch(`/policies/${policy.id}`, { maxMachines: 2 }) },
   { what: 'a preview', status: 200, act: ({ api, policy }) => api.post(`/policies/${policy.id}/preview`, { maxMachines: 1 }) },
+  { what: 'an address that is not public', status: 400, act: ({ api, webhook }) => api.patch(`/webhooks/${webhook.id}`, { url: 'https://10.0.0.1' }) },
+  { what: 'a webhook that is disabled already', status: 200, act: ({ api, webhook }) => api.patch(`/webhooks/${webhook.id}`, { enabled: false }) },
+  { what: 'a test of one', status: 409, act: ({ api, webhook }) => api.post(`/webhooks/${webhook.id}/test`) },
   { what: 'attached already', status: 200, act: ({ api, policy }) => api.post(`/policies/${policy.id}/entitlements`, { codes: ['held'] }) },
   { what: 'attached with the same terms', status: 200, act: ({ api, license }) => api.post(`/licenses/${license.id}/entitlements`, { codes: ['held'] }) },
 ]; // prettier-ignore
@@ -423,7 +463,10 @@ beforeEach(async () => {
   expectStatus(await vendor.api.post(`/policies/${policy.id}/entitlements`, { codes: ['held'] }), 200);
   const license = await vendor.license({ productId: product.id, policyId: policy.id, entitlements: ['held'] });
   const machine = await vendor.activate(license, 'fingerprint');
-  scene = { api: vendor.api, product, policy, entitlement, license, machine };
+  const { secret, ...webhook } = expectStatus(await vendor.api.post('/webhooks', { url: 'https://1.1.1.1/x', enabled: false }), 201).body
+    .data;
+  expect(secret).toMatch(/^whsec_/);
+  scene = { api: vendor.api, product, policy, entitlement, license, machine, webhook };
 });
 
 /** The environment's log, oldest first. */
@@ -432,7 +475,7 @@ async function entries(): Promise<(Entry & { ip: string | null; requestId: strin
     `SELECT action, ARRAY[resource_type, resource_id] AS resource, ARRAY[actor_type, actor_id] AS actor, before, after, ip,
             request_id AS "requestId"
        FROM audit_entry WHERE environment_id = $1 AND resource_type = ANY($2) ORDER BY id`,
-    [environmentId, ['product', 'policy', 'entitlement', 'license', 'machine']],
+    [environmentId, ['product', 'policy', 'entitlement', 'license', 'machine', 'webhook']],
   );
   return rows;
 }
@@ -455,7 +498,7 @@ describe('the audit log', () => {
     const { paths } = expectStatus(await send(server.url, 'GET', '/openapi.json'), 200).body;
     const changing = Object.entries<object>(paths)
       .flatMap(([path, methods]) => Object.keys(methods).map((method) => `${method.toUpperCase()} ${path.replace('/api/v1', '')}`))
-      .filter((route) => /^(POST|PUT|PATCH|DELETE) \/(products|policies|entitlements|licenses|machines)\b/.test(route));
+      .filter((route) => /^(POST|PUT|PATCH|DELETE) \/(products|policies|entitlements|licenses|machines|webhooks)\b/.test(route));
     expect([...new Set([...cases.map(({ route }) => route), ...unrecorded])].sort()).toEqual(changing.sort());
   });
 

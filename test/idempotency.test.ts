@@ -4,6 +4,7 @@ import pg from 'pg';
 import type { Running } from '../src/boot.js';
 import { IdempotencyWorker } from '../src/core/idempotency.worker.js';
 import { anyone, Client, type Reply, send, withKey } from './support/client.js';
+import { eventsArePassedOn } from './support/outbox.js';
 import { startServer } from './support/server.js';
 import { TEST_PLATFORM_TOKEN, testDatabaseUrl } from './support/settings.js';
 import { expectStatus, Vendor } from './support/vendor.js';
@@ -117,6 +118,29 @@ const requests: Record<string, (vendor: Vendor) => Promise<Made>> = {
     const machine = await vendor.activate(await vendor.licenseUnder({}), unique('fingerprint'));
     return { path: `/machines/${machine.id}/processes`, body: { pid: '42' } };
   },
+  'POST /api/v1/webhooks': () => Promise.resolve({ path: '/webhooks', body: webhook }),
+  'POST /api/v1/webhooks/{id}/rotate-secret': async (vendor) => ({
+    path: `/webhooks/${await restingEndpoint(vendor)}/rotate-secret`,
+    body: { overlapSeconds: 60 },
+  }),
+  'POST /api/v1/webhooks/{id}/test': async (vendor) => ({ path: `/webhooks/${await restingEndpoint(vendor)}/test` }),
+  'POST /api/v1/webhooks/{id}/replay': async (vendor) => {
+    const id = await restingEndpoint(vendor);
+    await vendor.product();
+    await eventsArePassedOn(database, vendor.account.id);
+    return {
+      path: `/webhooks/${id}/replay`,
+      body: { from: '2026-01-01T00:00:00Z', to: '2999-01-01T00:00:00Z', types: ['product.created'] },
+    };
+  },
+  'POST /api/v1/webhooks/deliveries/{id}/retry': async (vendor) => {
+    const id = await restingEndpoint(vendor);
+    expectStatus(await vendor.api.post(`/webhooks/${id}/test`), 202);
+    await eventsArePassedOn(database, vendor.account.id);
+    const [delivery] = expectStatus(await vendor.api.get(`/webhooks/${id}/deliveries`), 200).body.data;
+    await database.query("UPDATE webhook_delivery SET status = 'failed' WHERE id = $1", [delivery.id]);
+    return { path: `/webhooks/deliveries/${delivery.id}/retry` };
+  },
   'POST /api/v1/test-clocks': ({ testApi }) =>
     Promise.resolve({ path: '/test-clocks', body: { frozenAt: '2026-01-01T00:00:00Z' }, client: testApi }),
   'POST /api/v1/test-clocks/{id}/advance': async (vendor) => ({
@@ -125,6 +149,15 @@ const requests: Record<string, (vendor: Vendor) => Promise<Made>> = {
     client: vendor.testApi,
   }),
 };
+
+/** It is told of little, and nothing is ever sent to it. */
+const webhook = { url: 'https://1.1.1.1/webhooks', events: ['product.deleted'] };
+
+async function restingEndpoint({ api }: Vendor): Promise<string> {
+  const { id } = expectStatus(await api.post('/webhooks', webhook), 201).body.data;
+  await database.query("UPDATE webhook_endpoint SET resting_until = '2999-01-01' WHERE id = $1", [id]);
+  return id;
+}
 
 async function testClock({ testApi }: Vendor): Promise<string> {
   return expectStatus(await testApi.post('/test-clocks', { frozenAt: '2026-01-01T00:00:00Z' }), 201).body.data.id;
@@ -147,11 +180,12 @@ const answerOf = ({ status, headers, text }: Reply): object => ({
   type: headers['content-type'],
   location: headers.location,
 });
+/** Of the run, behind the scenes. */
+let database: pg.Client;
 const isReplay = ({ headers }: Reply): boolean => headers['idempotent-replayed'] === 'true';
 
 describe('idempotency keys', () => {
   let server: Running;
-  let database: pg.Client;
   let vendor: Vendor;
   beforeAll(async () => {
     server = await startServer({ OPEN_SIGNUP: 'true', TRUSTED_PROXIES: '127.0.0.1' });
@@ -182,6 +216,7 @@ describe('idempotency keys', () => {
 
   /** Every row of the vendor's accounts as it is stored; without what is written behind the answers. */
   async function everything(): Promise<Record<string, unknown[]>> {
+    await eventsArePassedOn(database, vendor.account.slug, secondSlug(vendor.account.slug));
     const { rows: columns } = await database.query<{ table: string; column: string }>(
       `SELECT table_name AS table, min(column_name) AS column FROM information_schema.columns
         WHERE table_schema = 'public' AND column_name IN ('environment_id', 'account_id') GROUP BY 1`,

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Validator } from '@seriousme/openapi-schema-validator';
+import pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
 import { listRoutes } from '../src/auth/routes.js';
 import type { Running } from '../src/boot.js';
@@ -7,8 +8,9 @@ import { VERSION } from '../src/core/version.js';
 import { errorCodes } from '../src/domain/errors.js';
 import { allScopes } from '../src/domain/scopes.js';
 import { anyone, type Client, type Reply, send, type Sending, withKey } from './support/client.js';
+import { eventually } from './support/eventually.js';
 import { startServer } from './support/server.js';
-import { TEST_PLATFORM_TOKEN } from './support/settings.js';
+import { TEST_PLATFORM_TOKEN, testDatabaseUrl } from './support/settings.js';
 import { expectStatus, Vendor } from './support/vendor.js';
 
 /**
@@ -504,12 +506,15 @@ async function answersOfEach(vendor: Vendor, operations: Operation[]): Promise<M
   // What it follows is deleted at the end.
   expectStatus(await api.delete(`/licenses/${other.id}`), 204);
 
+  await webhookAnswers(call, vendor);
   // Somebody is refused, and is in the log for it.
   expectStatus(await vendor.app(license).get('/products'), 403);
   for (const by of ['ip', 'code', 'keyPrefix']) await call(api, 'GET', `/audit-logs/auth-failures?groupBy=${by}`);
   const logged = (await call(api, 'GET', '/audit-logs')).body.data;
   await call(api, 'GET', `/audit-logs/${logged[0].id}`);
   await call(api, 'GET', '/audit-logs/verify');
+  const happened = (await call(api, 'GET', '/events?type=license.*')).body.data;
+  await call(api, 'GET', `/events/${happened[0].id}`);
 
   const each = {
     products: product,
@@ -536,6 +541,35 @@ async function answersOfEach(vendor: Vendor, operations: Operation[]): Promise<M
     await call(api, 'DELETE', `/${collection}/${each[collection].id}`);
   }
   return answers;
+}
+
+/** Everything that is done with a webhook endpoint, to which nothing is ever sent: what it has been sent is made here. */
+async function webhookAnswers(
+  call: (client: Client, method: string, path: string, body?: unknown) => Promise<Reply>,
+  { api }: Vendor,
+): Promise<void> {
+  const fields = { url: 'https://1.1.1.1/webhooks', events: ['product.updated'], description: 'x', metadata: { none: null } };
+  const { id } = (await call(api, 'POST', '/webhooks', fields)).body.data;
+  const database = new pg.Client({ connectionString: testDatabaseUrl() });
+  await database.connect();
+  await database.query("UPDATE webhook_endpoint SET resting_until = '2999-01-01' WHERE id = $1", [id]);
+  const { data: tested } = (await call(api, 'POST', `/webhooks/${id}/test`)).body;
+  const deliveries = async () => (await api.get(`/webhooks/${id}/deliveries`)).body.data;
+  const [delivery] = await eventually(deliveries, (found) => found.length === 1);
+  expect(delivery.event.id).toBe(tested.id);
+  await database.query(
+    `INSERT INTO webhook_attempt (id, environment_id, delivery_id, started_at, duration_ms, response_code, response_body)
+     SELECT gen_random_uuid(), environment_id, id, now(), 12, 200, '' FROM webhook_delivery WHERE id = $1`,
+    [delivery.id],
+  );
+  await database.end();
+  for (const query of ['?limit=1', `?status=pending&eventType=webhook.test`]) await call(api, 'GET', `/webhooks/${id}/deliveries${query}`);
+  await call(api, 'POST', `/webhooks/deliveries/${delivery.id}/retry`);
+  await call(api, 'POST', `/webhooks/${id}/replay`, { from: '2026-01-01T00:00:00Z', to: '2999-01-01T00:00:00Z', types: ['*'] });
+  await call(api, 'POST', `/webhooks/${id}/rotate-secret`, { overlapSeconds: 60 });
+  for (const path of ['', `/${id}`]) await call(api, 'GET', `/webhooks${path}`);
+  await call(api, 'PATCH', `/webhooks/${id}`, { enabled: false });
+  await call(api, 'DELETE', `/webhooks/${id}`);
 }
 
 /** Where a value is not what its schema says. Objects have the fields that are described, all of them and no other. */

@@ -25,11 +25,11 @@ interface Operation {
 
 /** One of every resource, by what a path, body or filter calls it. */
 type World = Record<
-  'products' | 'policies' | 'entitlements' | 'licenses' | 'machines' | 'code' | 'pid' | 'productCode' | 'key' | 'fingerprint' | 'userEmail',
+  (typeof collections)[number] | 'deliveries' | 'code' | 'pid' | 'productCode' | 'key' | 'fingerprint' | 'userEmail',
   string
 >;
 
-const collections = ['products', 'policies', 'entitlements', 'licenses', 'machines'] as const;
+const collections = ['products', 'policies', 'entitlements', 'licenses', 'machines', 'webhooks'] as const;
 
 /** A body that each route takes. */
 const bodies: Record<string, (world: World) => object> = {
@@ -47,9 +47,12 @@ const bodies: Record<string, (world: World) => object> = {
   'POST /licenses/{id}/rotate-key': () => ({ overlapSeconds: 60 }),
   'PATCH /machines/{id}': () => ({ name: 'touched' }),
   'POST /machines/{id}/processes': () => ({ pid: unique('pid') }),
+  'PATCH /webhooks/{id}': () => ({ description: 'touched' }),
+  'POST /webhooks/{id}/rotate-secret': () => ({ overlapSeconds: 0 }),
+  'POST /webhooks/{id}/replay': () => ({ from: '2026-01-01T00:00:00Z', to: '2999-01-01T00:00:00Z' }),
 };
 const bodiless =
-  /^(GET|DELETE) |^POST \/licenses\/\{id\}\/(suspend|reinstate|ban|unban|revoke|renew|check-in|usage\/reset|reset-machines)$|^POST \/machines\/\{id\}\/(processes\/\{pid\}\/)?heartbeat$/;
+  /^(GET|DELETE) |^POST \/licenses\/\{id\}\/(suspend|reinstate|ban|unban|revoke|renew|check-in|usage\/reset|reset-machines)$|^POST \/machines\/\{id\}\/(processes\/\{pid\}\/)?heartbeat$|^POST \/webhooks\/(\{id\}\/test|deliveries\/\{id\}\/retry)$/;
 
 /** What a filter names, by the list and its name; null = nothing that belongs to anyone. */
 const filters: Record<string, keyof World | null> = {
@@ -128,7 +131,10 @@ async function makeWorld(api: Client): Promise<World> {
   const license = await vendor.license({ productId: product.id, policyId: policy.id, userEmail, entitlements: [code] }, api);
   const machine = expectStatus(await api.post('/machines', { licenseId: license.id, fingerprint }), 201).body.data;
   expectStatus(await api.post(`/machines/${machine.id}/processes`, { pid: '42' }), 201);
+  const webhook = expectStatus(await api.post('/webhooks', { url: 'https://1.1.1.1/x', events: ['webhook.disabled'] }), 201).body.data;
   return {
+    webhooks: webhook.id,
+    deliveries: await aDelivery(webhook.id, product.id),
     products: product.id,
     policies: policy.id,
     entitlements: entitlement.id,
@@ -141,6 +147,19 @@ async function makeWorld(api: Client): Promise<World> {
     fingerprint,
     userEmail,
   };
+}
+
+/** Of the product's event; nothing is ever sent to the endpoint. */
+async function aDelivery(endpointId: string, productId: string): Promise<string> {
+  await database.query("UPDATE webhook_endpoint SET resting_until = '2999-01-01' WHERE id = $1", [endpointId]);
+  const { rows } = await database.query<{ id: string }>(
+    `INSERT INTO webhook_delivery (id, environment_id, segment_id, endpoint_id, event_id, event_type, position, status, next_attempt_at)
+     SELECT gen_random_uuid(), endpoint.environment_id, endpoint.segment_id, endpoint.id, event.id, event.type, 0, 'failed', now()
+       FROM webhook_endpoint AS endpoint, event WHERE endpoint.id = $1 AND event.resource_id = $2 AND event.type = 'product.created'
+     RETURNING id`,
+    [endpointId, productId],
+  );
+  return rows[0]!.id;
 }
 
 const nameOf = ({ method, path }: Operation): string => `${method} ${path}`;
@@ -160,7 +179,7 @@ function bodyFor(operation: Operation, world: World): object | undefined {
 
 /** With one request id for all, answers to the same question are the same to the byte. */
 async function ask(client: Client, operation: Operation, world: World, named: World = world): Promise<Reply> {
-  const collection = operation.path.split('/')[1] as (typeof collections)[number];
+  const collection = (/([^/]+)\/\{id\}/.exec(operation.path)?.[1] ?? '') as (typeof collections)[number] | 'deliveries';
   const path = operation.path.replace('{id}', world[collection]).replace('{code}', named.code).replace('{pid}', named.pid);
   return client.call(operation.method, path, { headers: { 'x-request-id': 'segments' }, body: bodyFor(operation, named) });
 }
@@ -191,7 +210,7 @@ describe('a segment key', () => {
       for (const operation of withIdInPath()) {
         const spoils = /^DELETE |\/(suspend|ban|revoke|reset-machines)$/.test(nameOf(operation));
         const reply = await ask(client, operation, spoils ? await makeWorld(own) : shared);
-        if (![200, 201, 204, 409, 422].includes(reply.status)) refused.push(`${nameOf(operation)}: ${reply.text}`);
+        if (![200, 201, 202, 204, 409, 422].includes(reply.status)) refused.push(`${nameOf(operation)}: ${reply.text}`);
       }
     }
     expect(refused).toEqual([]);
@@ -199,7 +218,7 @@ describe('a segment key', () => {
 
   it("finds others' ids as unknown as unknown ones, on every route, and changes nothing there", async () => {
     const worlds = { mine: await makeWorld(own), theirs: await makeWorld(other), everyones: await makeWorld(full) };
-    const nobodys = { ...worlds.mine, ...Object.fromEntries(collections.map((collection) => [collection, uuidv7()])) };
+    const nobodys = { ...worlds.mine, ...Object.fromEntries([...collections, 'deliveries'].map((collection) => [collection, uuidv7()])) };
     const tables = [
       'product',
       'policy',
@@ -210,6 +229,9 @@ describe('a segment key', () => {
       'machine',
       'machine_process',
       'audit_entry',
+      'webhook_endpoint',
+      'webhook_secret',
+      'webhook_delivery',
     ];
     const before = await rowsOf(...tables);
     for (const operation of withIdInPath()) {
@@ -422,7 +444,7 @@ describe('the audit log', () => {
     const app = vendor.app({ key: mine.key });
     const machine = expectStatus(await app.post('/machines', { fingerprint: unique('fingerprint') }), 201).body.data;
     expectStatus(await app.delete(`/machines/${machine.id}`), 204);
-    for (const collection of ['machines', 'licenses', 'policies', 'entitlements', 'products'] as const)
+    for (const collection of ['webhooks', 'machines', 'licenses', 'policies', 'entitlements', 'products'] as const)
       expectStatus(await full.delete(`/${collection}/${mine[collection]}`), 204);
 
     const { rows } = await database.query<{ resource: string; segment: string | null }>(
@@ -444,6 +466,7 @@ const allowedAcrossSegments: Record<string, string> = {
     'they lose it, are told so, and what they were with it is kept, whoever made them',
   'policies/policies.service.ts: whether anyone has licenses of a policy':
     'a license without its rules could not be judged, whoever made it',
+  'webhooks/webhooks.service.ts: how many webhook endpoints there are': 'what an event may cost is bounded by how many are told of it',
 };
 
 it('sees past a segment only where a rule must', () => {

@@ -71,6 +71,7 @@ const resourceOfCollection: Record<string, keyof World> = {
   users: 'user',
   keys: 'userKey',
   'audit-logs': 'auditEntry',
+  events: 'event',
 };
 
 /** What lists of other names than a collection's have. */
@@ -795,7 +796,7 @@ describe('tenancy', () => {
 
 /** Ids that nobody has. */
 function strangers(): Record<
-  'apiKey' | 'product' | 'policy' | 'entitlement' | 'license' | 'machine' | 'testClock' | 'auditEntry' | 'user' | 'userKey',
+  'apiKey' | 'product' | 'policy' | 'entitlement' | 'license' | 'machine' | 'testClock' | 'auditEntry' | 'event' | 'user' | 'userKey',
   string
 > {
   return {
@@ -809,6 +810,7 @@ function strangers(): Record<
     user: uuidv7(),
     userKey: uuidv7(),
     auditEntry: uuidv7(),
+    event: uuidv7(),
   };
 }
 
@@ -845,6 +847,11 @@ const allowedAcrossTenants: Record<string, string> = {
   'auth/authenticator.ts: FIND_USER_KEY': 'whose key is this, and which accounts does it open',
   'auth/authenticator.ts: FIND_USER_KEY_OF_TOKEN': 'the same, by the id in what we have signed',
   'auth/key-use.worker.ts: keep the last use of keys': 'times of many keys in one statement; can write nothing else',
+  'core/readiness.ts: see how long events have waited': 'an age and nothing else, of whichever tenant the oldest is',
+  'events/feed.worker.ts: pass on events and make their deliveries':
+    'of all tenants, in one order; deliveries only to endpoints of the same environment',
+  'events/retention.worker.ts: remove events that are kept no longer': 'of everyone, by nothing but their age',
+  'events/retention.worker.ts: remove what ended with its time': 'of everyone, by nothing but their end',
   'auth/license-keys.ts: FIND_ACCOUNT': 'from an id or slug to an id, to compare it with the account of a credential',
   'core/auth-failures.ts: write failures of authentication': 'rows of many tenants and of none in one statement; can only insert',
   'cli/session.ts: FIND_ENVIRONMENT': 'from the account that the operator names to its environment',
@@ -867,6 +874,11 @@ const allowedAcrossTenants: Record<string, string> = {
     "machines of many callers in one statement, each by its license's key or within its caller's environment",
   'machines/heartbeats.service.ts: KEEP_BEATS':
     'times of many machines in one statement, each with its environment; can write nothing else',
+  'webhooks/delivery.worker.ts: claim deliveries that are due, with what they consist of':
+    'of all tenants, in turns between their endpoints; events and secrets are joined by their tenant too',
+  'webhooks/delivery.worker.ts: give back deliveries that were claimed': 'the same ones, by their ids',
+  'webhooks/outcomes.ts: keep what came of deliveries':
+    'of many tenants in one transaction: each row gets the tenant of its delivery, and a disabled endpoint is told of within its own',
   'users/user-keys.service.ts: make a key of a user': 'whether the user works for other accounts too decides what the key opens',
   'users/users.service.ts: add a user of another account': 'whether there is a user with the id that was handed over',
 };

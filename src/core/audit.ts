@@ -3,7 +3,7 @@ import { canonicalJson } from '../domain/canonical-json.js';
 import type { Prisma } from '../generated/prisma/client.js';
 import type { Db } from './database.js';
 import { insertMany } from './insert.js';
-import { toEventRow, toEventRows } from './outbox.js';
+import { type EventRow, toEventRow, toEventRows } from './outbox.js';
 import { currentRequest } from './request-context.js';
 import { markEvents } from './written-events.js';
 
@@ -92,25 +92,26 @@ export async function recordChanges(db: Db, changes: readonly Change[]): Promise
 
 /**
  * Only the outbox's part: for what happens to a resource while it is used, which nobody answers for like for managing
- * it – a license that is validated for the first time, a use that is counted.
+ * it – a license that is validated for the first time, a use that is counted. Answers the ids of the events.
  */
-export async function recordEvents(db: Db, changes: readonly Change[]): Promise<void> {
-  await writeEvents(db, withDifferences(changes));
+export function recordEvents(db: Db, changes: readonly Change[]): Promise<string[]> {
+  return writeEvents(db, withDifferences(changes));
 }
 
 /** An event of what is told also when nothing differs: a beat at the instant of the last. */
-export function recordOccurrence(db: Db, change: Change): Promise<void> {
-  return writeRows(db, [toEventRow(change)]);
+export async function recordOccurrence(db: Db, change: Change): Promise<void> {
+  await writeRows(db, [toEventRow(change)]);
 }
 
-async function writeEvents(db: Db, changes: readonly RecordedChange[]): Promise<void> {
-  await writeRows(db, toEventRows(changes));
+function writeEvents(db: Db, changes: readonly RecordedChange[]): Promise<string[]> {
+  return writeRows(db, toEventRows(changes));
 }
 
-async function writeRows(db: Db, rows: readonly Prisma.EventCreateManyInput[]): Promise<void> {
-  if (rows.length === 0) return;
+async function writeRows(db: Db, rows: readonly EventRow[]): Promise<string[]> {
+  if (rows.length === 0) return [];
   await insertMany(db, 'event', rows);
   markEvents(db);
+  return rows.map(({ id }) => id);
 }
 
 /** Those in which anything differs. */

@@ -83,6 +83,7 @@ export const settings = {
   LIMIT_ACTIVATE_PER_MINUTE: limit('10', 'to activate machines, per license'),
   LIMIT_AUTH_FAILURES_PER_MINUTE: limit('30', 'that fail to authenticate, per address'),
   LIMIT_MANAGEMENT_PER_MINUTE: limit('120', 'to management routes, per API key that has no limit of its own'),
+  LIMIT_REPLAY_PER_MINUTE: limit('6', 'to replay events, per webhook endpoint'),
   LIMIT_PUBLIC_PER_MINUTE: limit('300', 'to public routes, per address'),
   EXPIRING_NOTICE_DAYS: { parse: count(1, 365), initial: '3', help: 'how long before its expiry a license is announced as expiring' },
   EVENT_RETENTION_DAYS: { parse: count(1, 3650), initial: '30', help: 'how long events and their deliveries are kept' },
@@ -155,6 +156,7 @@ export class Config {
   readonly limitActivatePerMinute!: number;
   readonly limitAuthFailuresPerMinute!: number;
   readonly limitManagementPerMinute!: number;
+  readonly limitReplayPerMinute!: number;
   readonly limitPublicPerMinute!: number;
   readonly expiringNoticeDays!: number;
   readonly eventRetentionDays!: number;
@@ -220,6 +222,7 @@ export function loadConfig(given: Environment, file: Environment = {}): Config {
     limitActivatePerMinute: values.LIMIT_ACTIVATE_PER_MINUTE as number,
     limitAuthFailuresPerMinute: values.LIMIT_AUTH_FAILURES_PER_MINUTE as number,
     limitManagementPerMinute: values.LIMIT_MANAGEMENT_PER_MINUTE as number,
+    limitReplayPerMinute: values.LIMIT_REPLAY_PER_MINUTE as number,
     limitPublicPerMinute: values.LIMIT_PUBLIC_PER_MINUTE as number,
     expiringNoticeDays: values.EXPIRING_NOTICE_DAYS as number,
     eventRetentionDays: values.EVENT_RETENTION_DAYS as number,

@@ -25,6 +25,7 @@ import {
   registerDecorator,
 } from 'class-validator';
 import { rangeIssue } from '../domain/addresses.js';
+import { patternIssue } from '../domain/events.js';
 import { metadataProblem } from '../domain/metadata.js';
 import { isVersion, isVersionRange } from '../domain/versions.js';
 
@@ -110,6 +111,23 @@ export function AddressRanges(options: FieldOptions & { maxItems: number }): Pro
   const items = { type: 'string', minLength: 1, maxLength: MAX_RANGE_LENGTH };
   return field({ example: ['203.0.113.0/24', '2001:db8::/32'], ...options }, { type: 'array', items, ...listSchema(options) }, [
     ...listChecks(options),
+    check,
+  ]);
+}
+
+const MAX_EVENT_PATTERNS = 50;
+
+/** A list of types of events, and patterns of them. */
+export function EventPatterns(options: FieldOptions): PropertyDecorator {
+  const rules = { minItems: 1, maxItems: MAX_EVENT_PATTERNS };
+  const validate = (value: unknown): boolean => typeof value === 'string' && patternIssue(value) === null;
+  const check = ValidateBy(
+    { name: 'isEventPattern', validator: { validate, defaultMessage: () => `each ${patternIssue('') ?? ''}` } },
+    { each: true },
+  );
+  const items = { type: 'string', minLength: 1, maxLength: 64 };
+  return field({ example: ['license.*', 'machine.dead'], ...options }, { type: 'array', items, ...listSchema(rules) }, [
+    ...listChecks(rules),
     check,
   ]);
 }

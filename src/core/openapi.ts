@@ -38,6 +38,9 @@ export const AnswersCreatedList = (view: View): MethodDecorator =>
     ApiResponse({ status: 201, description: 'All of them, in order.', schema: listOf([view]) }),
   );
 
+/** 202 with what was accepted in the envelope: it is done a moment later. */
+export const AnswersAccepted = (view: View, description: string): MethodDecorator => answers(202, view, description);
+
 /** Beside 201: 200 with what was there already. */
 export const AnswersExisting = (view: View, description = 'It was there already; nothing changed.'): MethodDecorator =>
   described(200, view, description);
@@ -111,11 +114,11 @@ export function isFresh(handler: object): boolean {
 /** The route's own refusals, besides those that every route has. */
 export const Fails = (...codes: ErrorCode[]): MethodDecorator => ApiExtension(FAILS_EXTENSION, codes);
 
-function answers(status: 200 | 201, view: View, description: string): MethodDecorator {
+function answers(status: 200 | 201 | 202, view: View, description: string): MethodDecorator {
   return applyDecorators(HttpCode(status), described(status, view, description));
 }
 
-function described(status: 200 | 201, view: View, description: string): MethodDecorator {
+function described(status: 200 | 201 | 202, view: View, description: string): MethodDecorator {
   return applyDecorators(
     ApiExtraModels(view),
     ApiResponse({
@@ -224,6 +227,7 @@ const tags = {
   Machines: 'Where a license runs: one seat each.',
   'Test clocks': 'Time that is turned by hand, for licenses of the test environment.',
   Events: 'What happened, as webhooks and streams are told of it.',
+  Webhooks: 'Addresses of the vendor that are told of events, and what was sent to them.',
   'Audit log': 'Who did what to which resource when, and who was refused.',
   Service: 'The server itself.',
 };

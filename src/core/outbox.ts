@@ -19,11 +19,14 @@ export const KEEP_EVENTS = {
 /** On whose behalf something is told. */
 export type Teller = Pick<RequestContext, 'actor' | 'requestId'>;
 
+/** A row of `event`, with the id that it was given. */
+export type EventRow = Prisma.EventCreateManyInput & { id: string };
+
 /**
  * The outbox (contract: webhooks.md, "Events"): rows for the changes that others are told of, to be written by the
  * transaction that makes the changes. Ids are given here, in order, so that events of one license sort by them.
  */
-export function toEventRows(changes: readonly RecordedChange[]): Prisma.EventCreateManyInput[] {
+export function toEventRows(changes: readonly RecordedChange[]): EventRow[] {
   const request = currentRequest();
   return changes.filter(({ action }) => isEventType(action)).map((change) => toRow(change, request));
 }
@@ -32,14 +35,11 @@ export function toEventRows(changes: readonly RecordedChange[]): Prisma.EventCre
  * One row, also of what may change nothing: a validation, a beat at the instant of the last. `by` is said for what is
  * written for many requests at once.
  */
-export function toEventRow(change: Change, by: Teller | null = currentRequest()): Prisma.EventCreateManyInput {
+export function toEventRow(change: Change, by: Teller | null = currentRequest()): EventRow {
   return toRow({ ...change, changed: differences(change.before, change.after) }, by);
 }
 
-function toRow(
-  { action, resource, licenseId, occurredAt, environmentId, ...change }: RecordedChange,
-  by: Teller | null,
-): Prisma.EventCreateManyInput {
+function toRow({ action, resource, licenseId, occurredAt, environmentId, ...change }: RecordedChange, by: Teller | null): EventRow {
   return {
     id: uuidv7(),
     type: action,

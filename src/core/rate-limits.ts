@@ -23,6 +23,7 @@ export const limitPolicies = {
     exceeded: 'failed authentications a minute from this address. Right credentials still work.',
   },
   management: { setting: 'limitManagementPerMinute', exceeded: requestsOf('API key') },
+  replay: { setting: 'limitReplayPerMinute', exceeded: 'replays a minute to this webhook endpoint.' },
   public: { setting: 'limitPublicPerMinute', exceeded: requestsOf('address') },
 } as const satisfies Record<string, { setting: keyof Config; exceeded: string }>;
 

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import type { Logger } from 'pino';
 import type { Database, Db, Tenant } from './database.js';
 
@@ -43,7 +44,10 @@ export class Recurring {
     private readonly intervalMs: number,
     private readonly round: (goesOn: () => boolean) => Promise<void>,
     private readonly logger: Logger,
-  ) {}
+  ) {
+    // Whoever wakes it may be a request: what is done then is not that request's, nor in its transaction.
+    this.runOne = AsyncResource.bind(this.runOne.bind(this));
+  }
 
   start(): void {
     // A round that takes longer than the interval is followed by one, not by as many as were missed.

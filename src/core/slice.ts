@@ -21,7 +21,12 @@ export const perhaps = (condition: Prisma.Sql): Prisma.Sql => Prisma.sql`CASE WH
  * Where the rows of a slice stand, in order. A row is in the list in one of several ways, which exclude each other and each
  * have an index to follow: an OR over all would have none.
  */
-export async function findSlice(db: Db, table: 'license' | 'machine' | 'event', ways: Prisma.Sql[], slice: Slice): Promise<Position[]> {
+export async function findSlice(
+  db: Db,
+  table: 'license' | 'machine' | 'event' | 'webhook_delivery',
+  ways: Prisma.Sql[],
+  slice: Slice,
+): Promise<Position[]> {
   const column = Prisma.raw(slice.field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
   const direction = Prisma.raw(slice.descending ? 'DESC' : 'ASC');
   const found: Position[] = [];

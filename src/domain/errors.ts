@@ -117,6 +117,11 @@ export const errorCodes = {
   PRODUCT_HAS_LICENSES: { status: 422, title: 'The product has licenses', help: 'Delete or transfer them first.' },
   POLICY_HAS_LICENSES: { status: 422, title: 'The policy has licenses', help: 'Delete or transfer them first.' },
   TEST_CLOCK_HAS_LICENSES: { status: 422, title: 'The test clock has licenses', help: 'Delete them, or detach them from it, first.' },
+  WEBHOOK_LIMIT_EXCEEDED: {
+    status: 422,
+    title: 'No more webhook endpoints',
+    help: 'The environment has as many as it can have (`details.limit`). Delete one, or give one of them more `events`.',
+  },
   NOT_RENEWABLE: {
     status: 422,
     title: 'The license cannot be renewed',

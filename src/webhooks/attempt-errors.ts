@@ -1,0 +1,47 @@
+import { NoAddressError, NotPublicError } from './address-guard.js';
+
+/**
+ * What a vendor reads about a try that got no answer. Plain, and without addresses, ports or the words of a library: those
+ * would tell of the network that the server stands in.
+ */
+
+const byCode = {
+  ECONNREFUSED: 'The connection was refused.',
+  ECONNRESET: 'The connection was closed before an answer.',
+  EPIPE: 'The connection was closed before an answer.',
+  UND_ERR_SOCKET: 'The connection was closed before an answer.',
+  ETIMEDOUT: 'No connection in time.',
+  UND_ERR_CONNECT_TIMEOUT: 'No connection in time.',
+  UND_ERR_HEADERS_TIMEOUT: 'No answer in time.',
+  EHOSTUNREACH: 'The host cannot be reached.',
+  ENETUNREACH: 'The host cannot be reached.',
+  EADDRNOTAVAIL: 'The host cannot be reached.',
+  UND_ERR_HEADERS_OVERFLOW: 'The headers of the answer are too large.',
+  CERT_HAS_EXPIRED: 'The TLS certificate has expired.',
+  CERT_NOT_YET_VALID: 'The TLS certificate is not valid yet.',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'The TLS certificate is for another host.',
+  EPROTO: 'The TLS handshake failed.',
+  UND_ERR_CLOSED: 'The server was stopped.',
+  UND_ERR_DESTROYED: 'The server was stopped.',
+} as const;
+
+const byPattern = [
+  [/^HPE_/, 'The answer is not HTTP.'],
+  [/^(ERR_SSL_|ERR_TLS_)/, 'The TLS handshake failed.'],
+  [/CERT|SIGNATURE|ISSUER|^CRL_/, 'The TLS certificate is not trusted.'],
+] as const;
+
+/** One sentence of English for any error of a try. */
+export function describeFailure(error: unknown): string {
+  if (error instanceof NotPublicError) return 'The address is not public.';
+  if (error instanceof NoAddressError) return 'The host name does not resolve.';
+  if (error instanceof Error && error.name === 'TimeoutError') return 'No answer in time.';
+  const code = codeOf(error);
+  if (code in byCode) return byCode[code as keyof typeof byCode];
+  return byPattern.find(([pattern]) => pattern.test(code))?.[1] ?? 'The request failed.';
+}
+
+function codeOf(error: unknown): string {
+  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
+  return typeof code === 'string' ? code : '';
+}
