@@ -76,6 +76,10 @@ const FRESH = [
 /** Answered with a line for each thing. */
 const LINES = ['GET /api/v1/licenses/export'];
 const NDJSON = 'application/x-ndjson';
+/** Goes on for ever; what it tells is tested where it is opened (streams.test.ts). */
+const STREAM = 'GET /api/v1/events/stream';
+/** Is no answer at all. */
+const WEB_SOCKET = 'GET /api/v1/events/ws';
 /** Makes many things, which have no one place. */
 const MAKING_MANY = ['POST /api/v1/licenses/bulk'];
 /** Takes more than JSON, or something else. */
@@ -167,6 +171,7 @@ describe('the OpenAPI document', () => {
         apiKey: [
           'apiKey',
           'apiKeyHeader',
+          ...(access.kind === 'apiKey' && access.orInQuery === true ? ['apiKeyQuery'] : []),
           ...(access.kind === 'apiKey' && access.orLicense ? ['license'] : []),
           ...(access.kind === 'apiKey' && access.orPlatform === true ? ['platform'] : []),
         ],
@@ -255,7 +260,9 @@ describe('the OpenAPI document', () => {
   it('says which header names the account and the environment, where a credential may leave that open', () => {
     for (const operation of operations) {
       const taken = (operation.security ?? []).flatMap((scheme) => Object.keys(scheme));
-      const named = operation.parameters.filter((parameter) => parameter.in === 'header' && parameter.name !== 'Idempotency-Key');
+      const named = operation.parameters.filter(
+        (parameter) => parameter.in === 'header' && !['Idempotency-Key', 'Last-Event-ID'].includes(parameter.name),
+      );
       expect([nameOf(operation), named.map(({ name, required }) => [name, required])]).toEqual([
         nameOf(operation),
         [

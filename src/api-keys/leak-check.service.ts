@@ -8,6 +8,7 @@ import { LOGGER } from '../core/logger.js';
 import { MasterKey } from '../core/master-key.js';
 import { currentRequest } from '../core/request-context.js';
 import { parseApiKey } from '../domain/api-key.js';
+import { toApiKeyView } from './api-keys.dto.js';
 import type { LeakView, VerifyLeakBody } from './leak-check.dto.js';
 
 /** What a leak changes of a key, of whichever kind. */
@@ -24,6 +25,8 @@ interface LeakedKey extends Leak {
   environmentId: string;
   segmentId: string | null;
   revokeLeakedKeys: boolean;
+  /** The key's view with these; null = others are not told of keys of its kind. */
+  view: ((leak: Leak, now: Date) => object) | null;
 }
 
 const NO_MATCH: LeakView = { match: false, revoked: false };
@@ -69,8 +72,10 @@ export class LeakCheckService {
     const told = { resource: { type, id, segmentId: key.segmentId }, environmentId };
     const { leakedAt, revokedAt } = after;
     // Each report is evidence, also that of a key that was known to have leaked.
-    await recordChange(db, { ...told, action: `${type}.leaked`, after: { leakedAt, reportedAt: now } });
-    if (isRevokedNow) await recordChange(db, { ...told, action: `${type}.revoked`, before: { revokedAt: null }, after: { revokedAt } });
+    const reported = key.view?.({ ...before, leakedAt }, now);
+    await recordChange(db, { ...told, action: `${type}.leaked`, after: { leakedAt, reportedAt: now }, object: reported });
+    const revocation = { before: reported ?? { revokedAt: null }, after: key.view?.(after, now) ?? { revokedAt } };
+    if (isRevokedNow) await recordChange(db, { ...told, action: `${type}.revoked`, ...revocation });
     const { requestId, ip } = currentRequest() ?? {};
     const facts = { event: 'KEY_LEAKED', type, id, keyPrefix, environmentId, isRevoked: revokedAt !== null, requestId, ip };
     this.logger.warn(facts, 'a key was reported as leaked');
@@ -81,9 +86,10 @@ export class LeakCheckService {
 async function holdApiKey(db: Db, digest: Uint8Array<ArrayBuffer>): Promise<LeakedKey | null> {
   await db.$queryRaw`SELECT 1 FROM api_key WHERE digest = ${digest} FOR UPDATE`;
   const row = await db.apiKey.findUnique({ where: { digest }, include: { environment: { include: { account: true } } } });
-  return row === null
-    ? null
-    : { ...factsOf(row), type: 'api_key', environmentId: row.environmentId, segmentId: row.segmentId, ...optionOf(row.environment) };
+  if (row === null) return null;
+  const { environment, environmentId, segmentId } = row;
+  const view = (leak: Leak, now: Date): object => toApiKeyView({ ...row, ...leak }, environment.name, now);
+  return { ...factsOf(row), type: 'api_key', environmentId, segmentId, view, ...optionOf(environment) };
 }
 
 /** A user key may open several accounts; that in which it was made is told, and decides. */
@@ -92,7 +98,7 @@ async function holdUserKey(db: Db, digest: Uint8Array<ArrayBuffer>): Promise<Lea
   const row = await db.userKey.findUnique({ where: { digest }, include: { account: true } });
   if (row === null) return null;
   const live = await db.environment.findUniqueOrThrow({ where: { accountId_name: { accountId: row.accountId, name: 'live' } } });
-  return { ...factsOf(row), type: 'user_key', environmentId: live.id, segmentId: null, ...optionOf(row) };
+  return { ...factsOf(row), type: 'user_key', environmentId: live.id, segmentId: null, view: null, ...optionOf(row) };
 }
 
 function factsOf({ id, prefix, leakedAt, revokedAt }: Leak & { id: string; prefix: string }) {

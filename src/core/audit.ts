@@ -23,7 +23,7 @@ export interface Change {
   licenseId?: string;
   /** The test clock's time, for what is attached to one. */
   occurredAt?: Date;
-  /** The resource, where before and after are something else about it: what was attached to it or detached. */
+  /** The resource as others are told of it, where before and after are something else about it: an attachment, a report. */
   object?: object;
   /** What else its event's `data` says, beside the object: no secrets. */
   beside?: Prisma.JsonObject;

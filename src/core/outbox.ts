@@ -46,7 +46,7 @@ function toRow({ action, resource, licenseId, occurredAt, environmentId, ...chan
     resourceType: resource.type,
     resourceId: resource.id,
     licenseId: licenseId ?? (resource.type === 'license' ? resource.id : undefined),
-    data: { ...dataOf(change), ...change.beside },
+    data: dataOf(change),
     actorType: by?.actor.type ?? 'system',
     actorId: by?.actor.id,
     requestId: by?.requestId,
@@ -57,8 +57,7 @@ function toRow({ action, resource, licenseId, occurredAt, environmentId, ...chan
 }
 
 /** `object` is what it is now, or was when it went; `previous` the fields that changed, as they were. */
-function dataOf({ before, after, object, changed }: Omit<RecordedChange, 'action' | 'resource'>): Prisma.JsonObject {
-  if (object !== undefined) return { object: withoutSecrets(object), entitlement: withoutSecrets(after ?? before ?? {}) };
-  const whole = { object: withoutSecrets(after ?? before ?? {}) };
+function dataOf({ before, after, object, changed, beside }: Omit<RecordedChange, 'action' | 'resource'>): Prisma.JsonObject {
+  const whole = { object: withoutSecrets(object ?? after ?? before ?? {}), ...beside };
   return before !== undefined && after !== undefined ? { ...whole, previous: changed.before } : whole;
 }

@@ -1,4 +1,4 @@
-import { type Change, recordChanges } from '../core/audit.js';
+import { type Change, recordChanges, withoutSecrets } from '../core/audit.js';
 import type { Db } from '../core/database.js';
 import { type Attachment, attachmentChanges } from '../domain/entitlements.js';
 import { notFound } from '../domain/errors.js';
@@ -32,7 +32,12 @@ export function recordAttachments(
 ): Promise<void> {
   const { detached, attached } = attachmentChanges(before, after);
   return recordChanges(db, [
-    ...detached.map((attachment) => ({ ...about, action: 'entitlement.detached', before: attachment })),
-    ...attached.map((attachment) => ({ ...about, action: 'entitlement.attached', after: attachment })),
+    ...detached.map((attachment) => ({ ...about, action: 'entitlement.detached', before: attachment, beside: toldOf(attachment) })),
+    ...attached.map((attachment) => ({ ...about, action: 'entitlement.attached', after: attachment, beside: toldOf(attachment) })),
   ]);
+}
+
+/** The event's object is who has it; what it is stands beside that, with its code. */
+export function toldOf(attachment: Attachment): Change['beside'] {
+  return { entitlement: withoutSecrets(attachment) };
 }

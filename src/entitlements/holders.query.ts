@@ -3,6 +3,7 @@ import type { Db, Tenant } from '../core/database.js';
 import { type Entitlement, Prisma } from '../generated/prisma/client.js';
 import { includeForView, toLicenseEntry } from '../licenses/licenses.dto.js';
 import { includeEntitlementCodes, toPolicyView } from '../policies/policies.dto.js';
+import { toldOf } from './entitlements.query.js';
 
 /** How many licenses are told of at once. */
 const BATCH = 500;
@@ -48,6 +49,7 @@ export async function detachEverywhere(db: Db, { environment }: Tenant, { id, co
       action: 'entitlement.detached',
       resource: { type: 'policy', id: policy.id, segmentId: policy.segmentId },
       before: { code },
+      beside: toldOf({ code }),
       object: toPolicyView(policy, environment),
     })),
   );
@@ -56,13 +58,17 @@ export async function detachEverywhere(db: Db, { environment }: Tenant, { id, co
     const licenses = await db.license.findMany({ where: { id: { in: [...terms.keys()] }, deletedAt: null }, include: includeForView });
     await recordChanges(
       db,
-      licenses.map((license) => ({
-        action: 'entitlement.detached',
-        resource: { type: 'license', id: license.id, segmentId: license.segmentId },
-        occurredAt: license.testClock?.frozenAt,
-        before: { code, expiresAt: terms.get(license.id)?.expiresAt ?? null, quantity: terms.get(license.id)?.quantity ?? null },
-        object: toLicenseEntry(license, environment, license.testClock?.frozenAt ?? now),
-      })),
+      licenses.map((license) => {
+        const { expiresAt = null, quantity = null } = terms.get(license.id) ?? {};
+        return {
+          action: 'entitlement.detached',
+          resource: { type: 'license', id: license.id, segmentId: license.segmentId },
+          occurredAt: license.testClock?.frozenAt,
+          before: { code, expiresAt, quantity },
+          beside: toldOf({ code, expiresAt, quantity }),
+          object: toLicenseEntry(license, environment, license.testClock?.frozenAt ?? now),
+        };
+      }),
     );
   }
 }
