@@ -942,6 +942,10 @@ const allowedAcrossTenants: Record<string, string> = {
   'events/retention.worker.ts: remove events that are kept no longer': 'of everyone, by nothing but their age',
   'events/retention.worker.ts: remove what ended with its time': 'of everyone, by nothing but their end',
   'auth/license-keys.ts: FIND_ACCOUNT': 'from an id or slug to an id, to compare it with the account of a credential',
+  'auth/standing.ts: FIND_API_KEYS': 'of all who have streams open: whose keys are these now',
+  'auth/standing.ts: FIND_USER_KEYS': 'the same, and which accounts do they open',
+  'events/feed-reader.ts: tell open streams of events':
+    'of all environments with open streams, in one order; each is told of its own alone',
   'core/auth-failures.ts: write failures of authentication': 'rows of many tenants and of none in one statement; can only insert',
   'cli/session.ts: FIND_ENVIRONMENT': 'from the account that the operator names to its environment',
   'core/idempotency.ts: claim an idempotency key': 'kept answers belong to credentials; the digest has whose it is, and which environment',

@@ -22,6 +22,9 @@ export type EventRow = Prisma.EventCreateManyInput & { id: string };
 /** On whose behalf something is told. */
 export type Teller = Pick<RequestContext, 'actor' | 'requestId'>;
 
+/** A row of `event`, with the id that it was given. */
+export type EventRow = Prisma.EventCreateManyInput & { id: string };
+
 /**
  * The outbox (contract: webhooks.md, "Events"): rows for the changes that others are told of, to be written by the
  * transaction that makes the changes. Ids are given here, in order, so that events of one license sort by them.
