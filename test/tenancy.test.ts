@@ -948,6 +948,9 @@ const allowedAcrossTenants: Record<string, string> = {
     'of all environments with open streams, in one order; each is told of its own alone',
   'core/auth-failures.ts: write failures of authentication': 'rows of many tenants and of none in one statement; can only insert',
   'cli/session.ts: FIND_ENVIRONMENT': 'from the account that the operator names to its environment',
+  'core/interests.ts: END_LEASES': "leases of this process's streams, by their ids, and those that ran out",
+  'core/interests.ts: FIND_INTERESTS': 'who listens to types of high volume, of all tenants: ids of environments and types alone',
+  'core/interests.ts: KEEP_LEASES': 'of streams of many tenants in one statement, each with its environment',
   'core/idempotency.ts: claim an idempotency key': 'kept answers belong to credentials; the digest has whose it is, and which environment',
   'core/idempotency.ts: keep the first answer to an idempotency key': 'the same; sealed, and found by that digest alone',
   'core/idempotency.worker.ts: delete expired idempotency keys': 'of everyone, by nothing but their age',
@@ -957,6 +960,8 @@ const allowedAcrossTenants: Record<string, string> = {
     'of all tenants, by their expiry alone; each is then announced within its own',
   'licenses/creation.service.ts: TAKEN_KEYS': 'whether a key is free: in every environment, and no more than that is told',
   'licenses/last-validated.worker.ts: keep lastValidatedAt of licenses': 'times of many licenses in one statement; can write nothing else',
+  'licenses/validation-events.service.ts: FIND_REST_OF_LICENSES': 'licenses of many tenants in one statement, each validated by its own',
+  'licenses/validation-events.service.ts: KEEP_EVENTS': 'events of those, each with the environment of its license; can only insert',
   'licenses/validation.service.ts: FIND_VALIDATION_FACTS': 'validate-key: the key itself says whose license it is',
   'machines/sweep.worker.ts: find leases of processes that lapsed': 'of all tenants, by their last beat; each is then ended within its own',
   'machines/sweep.worker.ts: find machines that are to be swept': 'of all tenants, by their last beat; each is then swept within its own',
@@ -965,6 +970,8 @@ const allowedAcrossTenants: Record<string, string> = {
   'machines/activation.service.ts: FIND_SEATS': "a license of the caller's environment and segment, and nothing of any other",
   'machines/heartbeats.service.ts: FIND_BEATING':
     "machines of many callers in one statement, each by its license's key or within its caller's environment",
+  'machines/heartbeats.service.ts: KEEP_AND_TELL_BEATS':
+    'the same with their events, each of the environment in which its machine was found',
   'machines/heartbeats.service.ts: KEEP_BEATS':
     'times of many machines in one statement, each with its environment; can write nothing else',
   'webhooks/delivery.worker.ts: claim deliveries that are due, with what they consist of':

@@ -8,7 +8,7 @@ import { currentRequest, type RequestContext } from './request-context.js';
 export const EVENT_COLUMNS =
   'id, environment_id, type, resource_type, resource_id, license_id, data, actor_type, actor_id, request_id, occurred_at';
 
-/** Keep the events $1 (`recordsOf`), of whichever environments; each says its segment. For `Database.stamp`. */
+/** Keep the events $1 (`recordsOf`), of whichever environments; each says its segment. */
 export const KEEP_EVENTS = {
   name: 'keep_events',
   text: `
