@@ -16,9 +16,6 @@ export const KEEP_EVENTS = {
     SELECT ${EVENT_COLUMNS}, segment_id FROM jsonb_populate_recordset(NULL::event, $1::jsonb)`,
 };
 
-/** A row of `event`. */
-export type EventRow = Prisma.EventCreateManyInput & { id: string };
-
 /** On whose behalf something is told. */
 export type Teller = Pick<RequestContext, 'actor' | 'requestId'>;
 
