@@ -130,7 +130,9 @@ async function makeWorld(api: Client): Promise<World> {
   expectStatus(await api.post(`/policies/${policy.id}/entitlements`, { codes: [code] }), 200);
   const license = await vendor.license({ productId: product.id, policyId: policy.id, userEmail, entitlements: [code] }, api);
   const machine = expectStatus(await api.post('/machines', { licenseId: license.id, fingerprint }), 201).body.data;
-  expectStatus(await api.post(`/machines/${machine.id}/processes`, { pid: '42' }), 201);
+  // Long enough to be in no answer by chance.
+  const pid = unique('pid');
+  expectStatus(await api.post(`/machines/${machine.id}/processes`, { pid }), 201);
   const webhook = expectStatus(await api.post('/webhooks', { url: 'https://1.1.1.1/x', events: ['webhook.disabled'] }), 201).body.data;
   return {
     webhooks: webhook.id,
@@ -141,7 +143,7 @@ async function makeWorld(api: Client): Promise<World> {
     licenses: license.id,
     machines: machine.id,
     code,
-    pid: '42',
+    pid,
     productCode,
     key: license.key,
     fingerprint,
