@@ -4,6 +4,7 @@ import pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
 import type { Running } from '../src/boot.js';
 import { anyone, Client, type Reply, send, type Sending, withLicense } from './support/client.js';
+import { eventsArePassedOn } from './support/outbox.js';
 import { startServer } from './support/server.js';
 import { TEST_PLATFORM_TOKEN, testDatabaseUrl } from './support/settings.js';
 import { expectStatus, Vendor } from './support/vendor.js';
@@ -70,7 +71,9 @@ describe('bad input', () => {
     | 'event'
     | 'user'
     | 'userKey'
-    | 'testClock',
+    | 'testClock'
+    | 'webhook'
+    | 'delivery',
     string
   >;
   let ownUserKey: string;
@@ -98,7 +101,11 @@ describe('bad input', () => {
     const user = expectStatus(await vendor.api.post('/users', { email: `ada-${MARK}@example.com`, name: 'Ada', role: 'support' }), 201);
     const userKey = expectStatus(await vendor.api.post(`/users/${user.body.data.id}/keys`, { name: 'laptop' }), 201);
     ownUserKey = userKey.body.data.key;
+    const webhook = expectStatus(await vendor.api.post('/webhooks', { url: 'https://1.1.1.1/x', events: ['webhook.disabled'] }), 201).body
+      .data;
     own = {
+      webhook: webhook.id,
+      delivery: await aDelivery(webhook.id),
       product: product.id,
       policy: policy.id,
       otherPolicy: otherPolicy.id,
@@ -115,6 +122,7 @@ describe('bad input', () => {
     const { body: document } = expectStatus(await send(server.url, 'GET', '/openapi.json'), 200);
     schemas = document.components.schemas;
     targets = targetsOf(document.paths);
+    await eventsArePassedOn(database, vendor.account.id);
     before = await everything();
   });
   afterAll(async () => {
@@ -127,6 +135,18 @@ describe('bad input', () => {
       `INSERT INTO audit_entry (id, environment_id, action, actor_type)
        SELECT gen_random_uuid(), id, 'test.noted', 'system' FROM environment WHERE account_id = $1 AND name = 'live' RETURNING id`,
       [vendor.account.id],
+    );
+    return rows[0]!.id;
+  }
+
+  /** Nothing is ever sent to the endpoint. */
+  async function aDelivery(endpointId: string): Promise<string> {
+    await database.query("UPDATE webhook_endpoint SET resting_until = '2999-01-01' WHERE id = $1", [endpointId]);
+    const { rows } = await database.query<{ id: string }>(
+      `INSERT INTO webhook_delivery (id, environment_id, endpoint_id, event_id, event_type, position, status, next_attempt_at)
+       SELECT gen_random_uuid(), environment_id, id, gen_random_uuid(), 'license.created', 0, 'failed', now()
+         FROM webhook_endpoint WHERE id = $1 RETURNING id`,
+      [endpointId],
     );
     return rows[0]!.id;
   }
@@ -184,6 +204,8 @@ describe('bad input', () => {
       accounts: vendor.account.id,
       'audit-logs': own.auditEntry,
       events: own.event,
+      webhooks: own.webhook,
+      deliveries: own.delivery,
     };
     return Object.entries(paths).flatMap(([path, methods]) =>
       Object.entries(methods).map(([method, operation]) => {
@@ -539,8 +561,20 @@ describe('bad input', () => {
       ['/audit-logs/auth-failures?groupBy=route', 'groupBy'],
       ['/audit-logs/auth-failures?limit=101', 'limit'],
       ['/audit-logs/auth-failures?from=x', 'from'],
+      ['/webhooks?status=enabled', 'status'],
     ])('%s is refused at %s', async (path, field) => {
       const reply = await vendor.api.get(path);
+      expect([reply.status, reply.body.code, pathsOf(reply)]).toEqual([400, 'VALIDATION_ERROR', [field]]);
+    });
+
+    it.each([
+      ['status=gone', 'status'],
+      ['status=', 'status'],
+      ['eventType=license.*', 'eventType'],
+      ['eventType[]=license.created', 'eventType'],
+      ['sort=createdAt', 'sort'],
+    ])('the deliveries of a webhook with %s are refused at %s', async (query, field) => {
+      const reply = await vendor.api.get(`/webhooks/${own.webhook}/deliveries?${query}`);
       expect([reply.status, reply.body.code, pathsOf(reply)]).toEqual([400, 'VALIDATION_ERROR', [field]]);
     });
 
@@ -573,6 +607,8 @@ describe('bad input', () => {
     const machine = (): object => ({ licenseId: own.license, fingerprint: 'fingerprint-2' });
     const entitlement = (): object => ({ code: `x-${MARK}`, name: 'X' });
     const account = (): object => ({ name: `X ${MARK}`, slug: `x-${MARK.slice(0, 8)}`, ownerEmail: 'owner@example.com' });
+    const webhook = (): object => ({ url: 'https://1.1.1.1/x' });
+    const replay = (): object => ({ from: '2026-01-01T00:00:00Z', to: '2026-02-01T00:00:00Z' });
     const user = (): object => ({ email: `x-${MARK}@example.com`, name: 'X', role: 'support' });
     const many = (count: number): string[] => Array.from({ length: count }, (_, index) => `code-${index}`);
 
@@ -729,6 +765,31 @@ describe('bad input', () => {
       ],
       ['/licenses/{id}/validate', () => ({}), { increment: 0, key: 'x', account: 'acme' }, ['account', 'increment', 'key']],
       ['/licenses/{id}/explain', () => ({}), { fingerprints: [], version: 'one' }, ['fingerprints', 'version']],
+      ['/webhooks', webhook, { url: 'http://example.com/x' }, ['url']],
+      ['/webhooks', webhook, { url: 'http://127.0.0.1/x' }, ['url']],
+      ['/webhooks', webhook, { url: 'https://127.0.0.1/x' }, ['url']],
+      ['/webhooks', webhook, { url: 'https://localhost/x' }, ['url']],
+      ['/webhooks', webhook, { url: 'https://[::ffff:10.0.0.1]/x' }, ['url']],
+      ['/webhooks', webhook, { url: 'https://169.254.169.254/x' }, ['url']],
+      ['/webhooks', webhook, { url: 'https://ada@example.com/x' }, ['url']],
+      ['/webhooks', webhook, { url: 'javascript:alert(1)' }, ['url']],
+      ['/webhooks', webhook, { url: null }, ['url']],
+      ['/webhooks', webhook, { events: [] }, ['events']],
+      ['/webhooks', webhook, { events: ['license.created', 'license.created'] }, ['events']],
+      ['/webhooks', webhook, { events: ['license.nothing'] }, ['events']],
+      ['/webhooks', webhook, { events: ['nothing.*'] }, ['events']],
+      ['/webhooks', webhook, { events: ['license*', 'license.*'] }, ['events']],
+      ['/webhooks', webhook, { events: [['license.*']] }, ['events']],
+      ['/webhooks', webhook, { events: Array.from({ length: 51 }, (_, n) => `license.${n}`) }, ['events']],
+      ['/webhooks', webhook, { events: 'license.*', enabled: 'yes' }, ['enabled', 'events']],
+      ['/webhooks', webhook, { secret: 'whsec_mine', status: 'enabled', lastDelivery: null }, ['lastDelivery', 'secret', 'status']],
+      ['/webhooks/{id}/rotate-secret', () => ({}), { overlapSeconds: -1 }, ['overlapSeconds']],
+      ['/webhooks/{id}/rotate-secret', () => ({}), { overlapSeconds: 2_592_001 }, ['overlapSeconds']],
+      ['/webhooks/{id}/replay', replay, { from: 'yesterday' }, ['from']],
+      ['/webhooks/{id}/replay', replay, { from: '2026-02-01T00:00:00Z' }, ['to']],
+      ['/webhooks/{id}/replay', replay, { types: [] }, ['types']],
+      ['/webhooks/{id}/replay', replay, { types: ['webhook.test'] }, ['types']],
+      ['/webhooks/{id}/replay', replay, { types: ['nothing'], limit: 5 }, ['limit', 'types']],
       ['/users', user, { email: 'ada' }, ['email']],
       ['/users', user, { email: 'ada@example.com, grace@example.com' }, ['email']],
       ['/users', user, { role: 'Owner' }, ['role']],

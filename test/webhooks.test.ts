@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
 import type { Running } from '../src/boot.js';
@@ -469,6 +469,71 @@ describe('the list of deliveries', () => {
       expected(({ status, type }) => status === 'pending' && type === 'product.created'),
     );
     expect(await walk('&eventType=license.deleted')).toEqual([]);
+  });
+});
+
+describe('among many deliveries', () => {
+  const MANY = 20_000;
+  /** Its nodes together: a table of that many rows has some 400, its indexes as many. */
+  const MAX_PAGES_READ = 150;
+
+  interface Node {
+    'Node Type': string;
+    'Relation Name'?: string;
+    'Shared Hit Blocks': number;
+    'Shared Read Blocks': number;
+    Plans?: Node[];
+  }
+
+  /** The plans of what a request asks of deliveries and tries, as the role and under the row-level security of the request. */
+  async function plansOf(path: string): Promise<Node[]> {
+    const spy = jest.spyOn(pg.Client.prototype, 'query');
+    expectStatus(await api.get(path), 200);
+    const sent = (spy.mock.calls as unknown as [{ text?: string; values?: unknown[] }][]).map(([query]) => query);
+    spy.mockRestore();
+    const plans: Node[] = [];
+    await database.query('BEGIN');
+    for (const { text = '', values = [] } of sent.filter(({ values }) => values?.includes('latchkey_system') !== true)) {
+      if (text.includes('set_config')) await database.query(text, values);
+      else if (/FROM (unnest|\(?\s*\(?SELECT id, created_at)/.test(text))
+        plans.push((await database.query(`EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${text}`, values)).rows[0]['QUERY PLAN'][0].Plan);
+    }
+    await database.query('ROLLBACK');
+    return plans;
+  }
+
+  it('reads no more than what it shows, whatever it is asked for', async () => {
+    const { id } = await endpoint();
+    await database.query('BEGIN');
+    await database.query("SET LOCAL session_replication_role = 'replica'");
+    await database.query(
+      `INSERT INTO webhook_delivery (id, environment_id, endpoint_id, event_id, event_type, position, status, next_attempt_at, created_at)
+       SELECT gen_random_uuid(), environment_id, id, gen_random_uuid(), CASE WHEN n % 5000 = 1 THEN 'product.created' ELSE 'license.updated' END, n,
+              (CASE WHEN n % 5000 = 0 THEN 'failed' WHEN n % 100 = 1 THEN 'pending' ELSE 'succeeded' END)::webhook_delivery_status, now(),
+              '2026-01-01'::timestamptz + n * interval '1 second'
+         FROM webhook_endpoint, generate_series(1, $2::int) AS n WHERE id = $1`,
+      [id, MANY],
+    );
+    await database.query(
+      `INSERT INTO webhook_attempt (id, environment_id, endpoint_id, delivery_id, started_at, duration_ms)
+       SELECT gen_random_uuid(), environment_id, endpoint_id, id, created_at, 5 FROM webhook_delivery WHERE endpoint_id = $1`,
+      [id],
+    );
+    await database.query('COMMIT');
+    await database.query('ANALYZE webhook_delivery, webhook_attempt');
+    const filters = ['', '?status=failed', '?status=pending', '?status=succeeded', '?status=pending&eventType=product.created'];
+    for (const path of [`/webhooks/${id}`, ...filters.map((filter) => `/webhooks/${id}/deliveries${filter}`)]) {
+      const plans = await plansOf(path);
+      const nodes = (node: Node): Node[] => [node, ...(node.Plans ?? []).flatMap(nodes)];
+      const scans = plans.flatMap(nodes).filter((node) => node['Node Type'] === 'Seq Scan');
+      const pages = plans.reduce((sum, plan) => sum + plan['Shared Hit Blocks'] + plan['Shared Read Blocks'], 0);
+      expect([path, plans.length, scans.map((node) => node['Relation Name']), pages > MAX_PAGES_READ && pages]).toEqual([
+        path,
+        path.includes('deliveries') ? 2 : 1,
+        [],
+        false,
+      ]);
+    }
   });
 });
 

@@ -6,9 +6,16 @@ import { type DeliveryStatus, deliveryStatuses, MAX_REPLAYED } from '../domain/w
 import { Prisma, type WebhookAttempt, type WebhookDelivery, type WebhookEndpoint } from '../generated/prisma/client.js';
 import { type DeliveriesQuery, type DeliveryRow, MAX_ATTEMPTS_SHOWN } from './deliveries.dto.js';
 
+/** In words that the planner can hold against the index of each status. */
+const hasStatus: Record<DeliveryStatus, Prisma.Sql> = {
+  pending: Prisma.sql`status = 'pending'`,
+  succeeded: Prisma.sql`status = 'succeeded'`,
+  failed: Prisma.sql`status = 'failed'`,
+};
+
 /**
- * A slice of what an endpoint was told of. One way for each status, because the index `webhook_delivery_page_idx` has them
- * one after the other; the type is its last column, so that no row is looked at for being of another.
+ * A slice of what an endpoint was told of. One way for each status, because each has an index of its own; the type is its
+ * last column, so that no row is looked at for being of another.
  */
 export async function findDeliveries(
   db: Db,
@@ -17,8 +24,7 @@ export async function findDeliveries(
   slice: Slice,
 ): Promise<Found<DeliveryRow>[]> {
   const ofType = eventType === undefined ? [] : [Prisma.sql`event_type = ${eventType}`];
-  const way = (one: DeliveryStatus) =>
-    all([Prisma.sql`endpoint_id = ${endpointId}::uuid`, Prisma.sql`status = ${one}::webhook_delivery_status`, ...ofType]);
+  const way = (one: DeliveryStatus) => all([Prisma.sql`endpoint_id = ${endpointId}::uuid`, hasStatus[one], ...ofType]);
   const ways = (status === undefined ? deliveryStatuses : [status]).map(way);
   const positions = await findSlice(db, 'webhook_delivery', ways, slice);
   return loadSlice(positions, async (where) => withDetails(db, await db.webhookDelivery.findMany({ where })));
