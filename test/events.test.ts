@@ -286,8 +286,8 @@ describe('behind the answers', () => {
         [delivery, environmentId, endpointId, eventId, status],
       );
       await database.query(
-        'INSERT INTO webhook_attempt (id, environment_id, delivery_id, started_at, duration_ms) VALUES ($1, $2, $3, now(), 1)',
-        [uuidv7(), environmentId, delivery],
+        'INSERT INTO webhook_attempt (id, environment_id, endpoint_id, delivery_id, started_at, duration_ms) VALUES ($1, $2, $3, $4, now(), 1)',
+        [uuidv7(), environmentId, endpointId, delivery],
       );
     }
     const left = async (table: string, column: string, ids: string[]): Promise<string[]> =>

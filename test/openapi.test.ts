@@ -570,8 +570,8 @@ async function webhookAnswers(
   const [delivery] = await eventually(deliveries, (found) => found.length === 1);
   expect(delivery.event.id).toBe(tested.id);
   await database.query(
-    `INSERT INTO webhook_attempt (id, environment_id, delivery_id, started_at, duration_ms, response_code, response_body)
-     SELECT gen_random_uuid(), environment_id, id, now(), 12, 200, '' FROM webhook_delivery WHERE id = $1`,
+    `INSERT INTO webhook_attempt (id, environment_id, endpoint_id, delivery_id, started_at, duration_ms, response_code, response_body)
+     SELECT gen_random_uuid(), environment_id, endpoint_id, id, now(), 12, 200, '' FROM webhook_delivery WHERE id = $1`,
     [delivery.id],
   );
   await database.end();

@@ -301,8 +301,8 @@ describe('tenancy', () => {
       [id, endpointId, eventId],
     );
     await database.query(
-      `INSERT INTO webhook_attempt (id, environment_id, delivery_id, started_at, duration_ms)
-       SELECT gen_random_uuid(), environment_id, id, now(), 1 FROM webhook_delivery WHERE id = $1`,
+      `INSERT INTO webhook_attempt (id, environment_id, endpoint_id, delivery_id, started_at, duration_ms)
+       SELECT gen_random_uuid(), environment_id, endpoint_id, id, now(), 1 FROM webhook_delivery WHERE id = $1`,
       [id],
     );
     await database.query(

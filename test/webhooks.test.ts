@@ -90,8 +90,8 @@ async function attempt(
   responseBody: string | null = null,
 ): Promise<void> {
   await database.query(
-    `INSERT INTO webhook_attempt (id, environment_id, delivery_id, started_at, duration_ms, response_code, error, response_body)
-     SELECT $1, environment_id, id, $3, 12, $4, $5, $6 FROM webhook_delivery WHERE id = $2`,
+    `INSERT INTO webhook_attempt (id, environment_id, endpoint_id, delivery_id, started_at, duration_ms, response_code, error, response_body)
+     SELECT $1, environment_id, endpoint_id, id, $3, 12, $4, $5, $6 FROM webhook_delivery WHERE id = $2`,
     [uuidv7(), deliveryId, startedAt, responseCode, responseCode === null ? 'connection refused' : null, responseBody],
   );
 }

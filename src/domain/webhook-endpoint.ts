@@ -14,9 +14,6 @@ export type DeliveryStatus = (typeof deliveryStatuses)[number];
 export const MAX_ENDPOINTS = 100;
 /** That sign at the same time, the newest among them: all their signatures stand in one header. */
 export const MAX_SECRETS = 5;
-/** Of the bytes that a secret is made of: as many as the hash of its signatures has (Standard Webhooks, "Signature scheme"). */
-export const SECRET_BYTES = 32;
-const SECRET_PREFIX = 'whsec_';
 /** Events of one replay: what a database under load still queues well within the time that a statement may take. */
 export const MAX_REPLAYED = 50_000;
 /** As long as a try is under way at most: what is pending for no longer is being tried, or will be without being asked. */
@@ -62,11 +59,6 @@ export function healthAfter({ isEnabled }: Pick<Health, 'isEnabled'>, change: { 
     ...(change.isOtherUrl ? forgotten : {}),
     ...(change.enabled === false && isEnabled ? { isEnabled: false, disabledReason: null, disabledAt: now } : {}),
   };
-}
-
-/** Standard Webhooks, "Symmetric keys". */
-export function webhookSecret(bytes: Buffer): string {
-  return SECRET_PREFIX + bytes.toString('base64');
 }
 
 interface Signing {

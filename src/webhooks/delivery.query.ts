@@ -179,8 +179,8 @@ export async function keepTries(db: Db, tries: readonly KeptTry[]): Promise<void
          AND (delivery.status = 'pending' AND delivery.attempt_count = ended."attemptCount"
               OR delivery.status <> 'succeeded' AND ended.status = 'succeeded')
     )
-    INSERT INTO webhook_attempt (id, environment_id, delivery_id, started_at, duration_ms, response_code, error, response_body)
-    SELECT ended.id, delivery.environment_id, delivery.id, ended."startedAt", ended."durationMs", ended."responseCode", ended.error,
+    INSERT INTO webhook_attempt (id, environment_id, endpoint_id, delivery_id, started_at, duration_ms, response_code, error, response_body)
+    SELECT ended.id, delivery.environment_id, delivery.endpoint_id, delivery.id, ended."startedAt", ended."durationMs", ended."responseCode", ended.error,
            ended."responseBody"
       FROM ended JOIN webhook_delivery AS delivery ON delivery.id = ended."deliveryId"
     ON CONFLICT (id) DO NOTHING`;

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { type Change, recordChange, recordEvents } from '../core/audit.js';
 import { Clock } from '../core/clock.js';
@@ -8,7 +7,8 @@ import { Page, type PageQuery, paginate } from '../core/page.js';
 import { acrossSegments } from '../core/segment.js';
 import { type Signal, Signals } from '../core/signals.js';
 import { invalid } from '../domain/errors.js';
-import { healthAfter, overlappingSecrets, requireEnabled, requireRoom, SECRET_BYTES, webhookSecret } from '../domain/webhook-endpoint.js';
+import { healthAfter, overlappingSecrets, requireEnabled, requireRoom } from '../domain/webhook-endpoint.js';
+import { generateSecret } from '../domain/webhook-signature.js';
 import { type EventView, toEventView } from '../events/events.dto.js';
 import type { WebhookEndpoint } from '../generated/prisma/client.js';
 import { AddressGuard } from './address-guard.js';
@@ -43,7 +43,7 @@ export class WebhooksService {
       requireRoom(await acrossSegments(db, tenant, 'how many webhook endpoints there are', count));
       const disabledAt = enabled ? null : this.clock.now();
       const row = await db.webhookEndpoint.create({ data: { url, events, description, isEnabled: enabled, disabledAt, metadata } });
-      const secret = webhookSecret(randomBytes(SECRET_BYTES));
+      const secret = generateSecret();
       await addSecret(db, this.masterKey, row.id, secret);
       const after = toWebhookView(row, null, tenant.environment);
       await recordChange(db, { action: 'webhook.created', resource: resourceOf(row), after });
@@ -110,7 +110,7 @@ export class WebhooksService {
       const secrets = await db.webhookSecret.findMany({ where: { endpointId: id }, select: { id: true, endsAt: true } });
       const overlapping = overlappingSecrets(secrets, overlapSeconds, this.clock.now());
       await endSecrets(db, id, overlapping);
-      const secret = webhookSecret(randomBytes(SECRET_BYTES));
+      const secret = generateSecret();
       const secretId = await addSecret(db, this.masterKey, id, secret);
       const view = await this.view(db, tenant, endpoint);
       await recordChange(db, {
