@@ -48,12 +48,13 @@ export async function createApp(core: Core): Promise<NestExpressApplication> {
   app.use(['/docs', '/openapi.json'], limitOf(app.get(RateLimits)));
   app.use(TOKEN_PATH, speakOAuth);
   app.use(jsonBody({ formsAt: TOKEN_PATH, limitsBytes: { [BULK_PATH]: BULK_LIMIT_BYTES }, filesAt: IMPORT_PATH }));
+  if (!answersApi) return app;
   SwaggerModule.setup('docs', app, createOpenApi(app, VERSION), {
     jsonDocumentUrl: 'openapi.json',
     raw: ['json'],
     customSiteTitle: 'Latchkey API',
   });
-  if (answersApi) putBefore(app, (framework) => app.get(HeartbeatDoor).before(framework));
+  putBefore(app, (framework) => app.get(HeartbeatDoor).before(framework));
   return app;
 }
 
