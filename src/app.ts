@@ -49,6 +49,7 @@ export async function createApp(core: Core): Promise<NestExpressApplication> {
   app.use(['/docs', '/openapi.json'], limitOf(app.get(RateLimits)));
   app.use(TOKEN_PATH, speakOAuth);
   app.use(jsonBody({ formsAt: TOKEN_PATH, limitsBytes: { [BULK_PATH]: BULK_LIMIT_BYTES }, filesAt: IMPORT_PATH }));
+  if (!answersApi) return app;
   SwaggerModule.setup('docs', app, createOpenApi(app, VERSION), {
     jsonDocumentUrl: 'openapi.json',
     raw: ['json'],

@@ -942,6 +942,8 @@ const allowedAcrossTenants: Record<string, string> = {
   'auth/license-keys.ts: FIND_ACCOUNT': 'from an id or slug to an id, to compare it with the account of a credential',
   'auth/standing.ts: FIND_API_KEYS': 'of all who have streams open: whose keys are these now',
   'auth/standing.ts: FIND_USER_KEYS': 'the same, and which accounts do they open',
+  'events/feed.worker.ts: pass on events and make their deliveries':
+    'of all tenants, in one order; deliveries only to endpoints of the same environment',
   'events/feed-reader.ts: tell open streams of events':
     'of all environments with open streams, in one order; each is told of its own alone',
   'core/auth-failures.ts: write failures of authentication': 'rows of many tenants and of none in one statement; can only insert',

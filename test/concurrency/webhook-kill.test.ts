@@ -23,9 +23,11 @@ const CHANGES = 2000;
 const CLIENTS = 8;
 const KILLS = 20;
 /** Licenses that one request makes. */
-const AT_ONCE = 10;
+const AT_ONCE = 20;
 const PAUSE_MS = 20;
+const LONGEST_LULL_MS = 2000;
 const FAILING_SHARE = 0.3;
+const MAX_DELAY_MS = 100;
 /** As many tries as it takes: what is looked at is what is lost, not when it is given up. */
 const SCHEDULE = ['0', ...Array<string>(45).fill('1')].join(',');
 /** Longer than a claim of a process that was killed lives, with the tries that come after it. */
@@ -35,11 +37,13 @@ const TIMEOUT_MS = 400_000;
 
 const seed = Number(process.env.TEST_SEED ?? Math.floor(Math.random() * 2 ** 31));
 
-/** What the vendor's application is told. It fails often, in every way there is: an error, silence in the middle, a lost connection. */
+/** What the vendor's application is told. It fails often, with an error or by hanging up. */
 class FlakyApplication {
   /** How often each event was taken: verified, and answered with 2xx. */
   readonly taken = new Map<string, number>();
   tries = 0;
+  /** Tries that have no answer yet. */
+  underWay = 0;
   readonly problems: string[] = [];
   secret = '';
 
@@ -52,13 +56,18 @@ class FlakyApplication {
       request.on('end', () => {
         const id = application.verify(Buffer.concat(chunks).toString('utf8'), request.headers as Record<string, string>);
         application.tries += 1;
+        application.underWay += 1;
         const fate = random.next();
-        if (fate < FAILING_SHARE / 2) response.writeHead(500).end('not now');
-        else if (fate < FAILING_SHARE) request.socket.destroy();
-        else {
-          if (id !== null) application.taken.set(id, (application.taken.get(id) ?? 0) + 1);
-          response.writeHead(204).end();
-        }
+        // A while after it came, so that there is always something under way.
+        setTimeout(() => {
+          application.underWay -= 1;
+          if (fate < FAILING_SHARE / 2) response.writeHead(500).end('not now');
+          else if (fate < FAILING_SHARE) request.socket.destroy();
+          else {
+            if (id !== null) application.taken.set(id, (application.taken.get(id) ?? 0) + 1);
+            response.writeHead(204).end();
+          }
+        }, MAX_DELAY_MS * random.next());
       });
     });
     const application = new FlakyApplication(server);
@@ -157,7 +166,7 @@ describe(`while processes and the database are killed (TEST_SEED=${String(seed)}
   );
 
   /**
-   * Changes by several clients at once, each until it is acknowledged: every third request makes ten licenses, the others
+   * Changes by several clients at once, each until it is acknowledged: every third request makes twenty licenses, the others
    * change one thing. They do not run ahead of the kills, nor the kills of them: all of it happens at once, on any machine.
    */
   async function change(policy: { id: string; productId: string }): Promise<void> {
@@ -171,7 +180,7 @@ describe(`while processes and the database are killed (TEST_SEED=${String(seed)}
       });
       const own = (await untilDone(random, 'POST', '/licenses', `own-${name}`, license())).body.data;
       while (next < CHANGES) {
-        while (progress() > (kills() + 2) / KILLS) await pause(PAUSE_MS);
+        while (progress() > (kills() + 4) / KILLS) await pause(PAUSE_MS);
         const markers = take(random.next() < 1 / 3 ? AT_ONCE : 1);
         const [first] = markers;
         const key = `made-${String(first)}`;
@@ -209,6 +218,8 @@ describe(`while processes and the database are killed (TEST_SEED=${String(seed)}
       while (progress() < (kills() - 2) / KILLS) await pause(PAUSE_MS);
       await pause(300 * random.next());
       const isWorkers = workers.kills < KILLS / 2 && (apis.kills === KILLS / 2 || random.next() < 0.75);
+      // Where nothing is under way there is little to lose.
+      for (const until = Date.now() + LONGEST_LULL_MS; isWorkers && application.underWay === 0 && Date.now() < until;) await pause(1);
       await (isWorkers ? workers : apis).killOne(random);
     }
   }
