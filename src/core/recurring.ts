@@ -20,11 +20,6 @@ export async function takeTurn(db: Db, turn: keyof typeof TURNS): Promise<boolea
   return held?.isOurs === true;
 }
 
-/** The same for work that is short: wait until nobody else does it. */
-export async function awaitTurn(db: Db, turn: keyof typeof TURNS): Promise<void> {
-  await db.$executeRaw`SELECT pg_advisory_xact_lock(${TURNS[turn]}::bigint)`;
-}
-
 /**
  * Work that is done at start and again after every interval, in rounds that never overlap in a process. A round that fails
  * is told in the log and left to the next.

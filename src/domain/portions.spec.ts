@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { type OfLicense, portionsOf } from './portions.js';
+import { type OfLicense, portionsOf, prefixWithin } from './portions.js';
 
 describe('portions', () => {
   const items = fc.array(fc.record({ environmentId: fc.constantFrom('a', 'b'), licenseId: fc.constantFrom('1', '2', '3'), n: fc.nat() }), {
@@ -31,5 +31,18 @@ describe('portions', () => {
         }
       }),
     );
+  });
+});
+
+describe('the first that are not too much together', () => {
+  it.each<[number, number[], number]>([
+    [10, [], 0],
+    [10, [0, 0, 0], 3],
+    [10, [4, 6, 1], 2],
+    [10, [4, 7], 1],
+    [10, [11, 1], 1],
+    [10, [10, 0, 0, 1], 3],
+  ])('within %d, of %j are %d', (limit, sizes, count) => {
+    expect(prefixWithin(limit, sizes)).toBe(count);
   });
 });

@@ -16,3 +16,10 @@ export function portionsOf<T extends OfLicense>(all: readonly T[], size: number)
 function compare(one: string, other: string): number {
   return one < other ? -1 : Number(one > other);
 }
+
+/** How many of the first make no more than `limit` together; one at least, where there is any, so that it goes on. */
+export function prefixWithin(limit: number, sizes: readonly number[]): number {
+  let sum = 0;
+  const end = sizes.findIndex((size) => (sum += size) > limit);
+  return end === -1 ? sizes.length : Math.max(1, end);
+}

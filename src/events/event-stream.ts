@@ -15,6 +15,9 @@ const PAUSE_BYTES = 64 * 1024;
 const LIVE_BYTES = 256 * 1024;
 /** Live events that are kept while those before them are read. */
 const HELD_EVENTS = 200;
+/** Events that are read for it at once. */
+const PAGE = 200;
+const LEAST_PAGE = 5;
 /** How long a reader may take for what waits for it. */
 const SLOW_MS = 10_000;
 
@@ -165,15 +168,24 @@ export class EventStream implements Subscriber, Watched {
   }
 
   private async readUpTo(until: bigint): Promise<void> {
-    while (this.position < until && !this.isOver()) {
-      const page = await this.sources.backlog.read(this.tenant, { after: this.position, until, types: this.types });
-      for (const event of page.events) {
-        if (this.isOver()) return;
-        this.tell(event);
-        if (this.waitingBytes > PAUSE_BYTES) await this.letDrain();
-      }
-      if (!this.isOver()) this.position = page.until;
+    for (let take = PAGE; this.position < until && !this.isOver();) {
+      const told = await this.readPage(until, take);
+      // What its reader does not take yet is read again later rather than kept, and then less of it.
+      take = told === null ? Math.min(PAGE, take * 2) : Math.max(LEAST_PAGE, told);
+      if (told !== null) await this.letDrain();
     }
+  }
+
+  /** How many events were told before its reader must be waited for; null = all of the page. */
+  private async readPage(until: bigint, take: number): Promise<number | null> {
+    const page = await this.sources.backlog.read(this.tenant, { after: this.position, until, types: this.types, take });
+    for (const [index, event] of page.events.entries()) {
+      if (this.isOver()) return null;
+      this.tell(event);
+      if (this.waitingBytes > PAUSE_BYTES) return index + 1;
+    }
+    if (!this.isOver()) this.position = page.until;
+    return null;
   }
 
   private async letDrain(): Promise<void> {

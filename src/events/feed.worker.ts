@@ -2,14 +2,19 @@ import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShut
 import type { Logger } from 'pino';
 import { Database } from '../core/database.js';
 import { LOGGER } from '../core/logger.js';
-import { awaitTurn, Recurring } from '../core/recurring.js';
+import { Recurring, takeTurn } from '../core/recurring.js';
 import { Role } from '../core/role.js';
 import { Signals } from '../core/signals.js';
-import { fanOut, placeEvents, somethingWaits } from './feed.query.js';
+import { prefixWithin } from '../domain/portions.js';
+import { findEndpoints, findFirst, pass, somethingWaits } from './feed.query.js';
 
 /** For when nobody wakes it: the signal of a process that was killed, a pooler that passes on none. */
 const INTERVAL_MS = 500;
+/** While another server is at it. */
+const LOOK_AGAIN_MS = 25;
+/** Events of one transaction at most, and their deliveries: so many are made well within the time that a statement may take. */
 const BATCH = 1000;
+const DELIVERIES = 5000;
 
 /**
  * Gives committed events their positions in the feed, and makes their deliveries in the same transaction, so that each is
@@ -18,6 +23,7 @@ const BATCH = 1000;
 @Injectable()
 export class FeedWorker implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly work: Recurring;
+  private timer?: NodeJS.Timeout;
 
   constructor(
     private readonly database: Database,
@@ -36,25 +42,42 @@ export class FeedWorker implements OnApplicationBootstrap, OnApplicationShutdown
   }
 
   onApplicationShutdown(): Promise<void> {
+    clearTimeout(this.timer);
     return this.work.stop();
   }
 
   private async placeAll(goesOn: () => boolean): Promise<void> {
-    let placed = BATCH;
-    while (placed === BATCH && goesOn()) placed = await this.placeBatch();
+    while (goesOn() && (await this.placeBatch()));
   }
 
-  /** How many events were placed. */
-  private async placeBatch(): Promise<number> {
+  /** Whether there may be more to place at once. */
+  private async placeBatch(): Promise<boolean> {
     const placed = await this.database.acrossTenants('pass on events and make their deliveries', async (db) => {
       if (!(await somethingWaits(db))) return 0;
-      // Waited for, because who has it may have looked before the newest event was there.
-      await awaitTurn(db, 'events');
-      const events = await placeEvents(db, BATCH);
-      if (events.length > 0) await fanOut(db, events);
-      return events.length;
+      // No connection waits for another server, which may be at it for long.
+      if (!(await takeTurn(db, 'events'))) return null;
+      const told = await findEndpoints(db, await findFirst(db, BATCH));
+      const passed = told.slice(
+        0,
+        prefixWithin(
+          DELIVERIES,
+          told.map(({ endpoints }) => endpoints.length),
+        ),
+      );
+      await pass(db, passed);
+      return passed.length;
     });
-    if (placed > 0) this.signals.send('feed');
-    return placed;
+    // Who has the turn may have looked before the newest event was there.
+    if (placed === null) this.lookAgain();
+    if (placed === null || placed === 0) return false;
+    this.signals.send('feed');
+    return true;
+  }
+
+  private lookAgain(): void {
+    this.timer ??= setTimeout(() => {
+      this.timer = undefined;
+      this.work.wake();
+    }, LOOK_AGAIN_MS).unref();
   }
 }

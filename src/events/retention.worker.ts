@@ -10,8 +10,8 @@ import { FIRST, removeEnded, removeEvents } from './retention.query.js';
 
 const INTERVAL_MS = 3_600_000;
 const DAY_MS = 86_400_000;
-/** Events that one transaction looks at; each may have many deliveries. */
-const BATCH = 500;
+/** Events that one transaction looks at; each may have a hundred deliveries, and those ten tries each. */
+const BATCH = 100;
 
 /**
  * Removes what is kept no longer (contract: webhooks.md, "Events"; EVENT_RETENTION_DAYS): at start and every hour, a batch a

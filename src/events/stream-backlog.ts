@@ -6,7 +6,6 @@ import { eventTypes, listensTo } from '../domain/events.js';
 import { StreamWatch } from './stream-watch.js';
 import { type FeedSlice, positionOf, readBacklog } from './streams.query.js';
 
-const PAGE = 200;
 /** Pages that are read at once: many streams that come back together leave connections of the database to the others. */
 const READERS = 2;
 /** An event that was committed a moment ago gets its position soon. */
@@ -28,7 +27,7 @@ export class StreamBacklog {
   async positionOf(tenant: Tenant, eventId: string): Promise<bigint | null> {
     if (!isUUID(eventId)) return null;
     for (let tries = 0; tries < PENDING_TRIES; tries += 1) {
-      const position = await this.database.within(tenant, (db) => positionOf(db, tenant, eventId));
+      const position = await this.inTurn(() => this.database.within(tenant, (db) => positionOf(db, tenant, eventId)));
       if (position !== 'pending') return position;
       await wait(PENDING_MS);
     }
@@ -36,9 +35,12 @@ export class StreamBacklog {
   }
 
   /** The next page behind a position, for a credential that was good a moment ago. */
-  async read(tenant: Tenant, { after, until, types }: { after: bigint; until: bigint; types: readonly string[] }): Promise<FeedSlice> {
-    const range = { after, until, types: eventTypes.filter((type) => type !== 'webhook.test' && listensTo(types, type)), take: PAGE };
-    const page = await this.inTurn(() => this.database.within(tenant, (db) => readBacklog(db, tenant, range)));
+  async read(
+    tenant: Tenant,
+    { types, ...range }: { after: bigint; until: bigint; types: readonly string[]; take: number },
+  ): Promise<FeedSlice> {
+    const wanted = { ...range, types: eventTypes.filter((type) => type !== 'webhook.test' && listensTo(types, type)) };
+    const page = await this.inTurn(() => this.database.within(tenant, (db) => readBacklog(db, tenant, wanted)));
     await this.watch.confirmed();
     return page;
   }

@@ -5,8 +5,9 @@ import { LOGGER } from '../core/logger.js';
 import type { Ending } from '../domain/event-stream.js';
 import { LatchkeyError } from '../domain/errors.js';
 
-/** Open streams of one key, and of this process. */
+/** Open streams of one key, of one account, and of this process. */
 export const MAX_STREAMS_OF_KEY = 100;
+const MAX_STREAMS_OF_ACCOUNT = 500;
 export const MAX_STREAMS = 2000;
 const RETRY_AFTER_SECONDS = 5;
 
@@ -83,10 +84,8 @@ export class StreamWatch implements OnApplicationBootstrap, BeforeApplicationShu
   admit(stream: Watched): void {
     if (this.isStopping) throw new LatchkeyError('UNAVAILABLE', 'The server is stopping.');
     const keyId = keyOf(stream);
-    if ([...this.open].filter((other) => keyOf(other) === keyId).length >= MAX_STREAMS_OF_KEY) {
-      const details = { policy: 'streams', limit: MAX_STREAMS_OF_KEY, retryAfterSeconds: RETRY_AFTER_SECONDS };
-      throw new LatchkeyError('RATE_LIMITED', `This API key has ${MAX_STREAMS_OF_KEY} streams open: close one first.`, details);
-    }
+    if ([...this.open].filter((other) => keyOf(other) === keyId).length >= MAX_STREAMS_OF_KEY) throw tooMany('API key', MAX_STREAMS_OF_KEY);
+    if (this.countOf(stream.caller.tenant.accountId) >= MAX_STREAMS_OF_ACCOUNT) throw tooMany('account', MAX_STREAMS_OF_ACCOUNT);
     if (this.open.size >= MAX_STREAMS) throw new LatchkeyError('UNAVAILABLE', 'Too many streams are open. Try again shortly.');
     if (this.open.size === 0) this.checkedAt = performance.now();
     this.open.add(stream);
@@ -146,6 +145,11 @@ export class StreamWatch implements OnApplicationBootstrap, BeforeApplicationShu
   private endAll(ending: Ending): void {
     for (const stream of [...this.open]) stream.end(ending);
   }
+}
+
+function tooMany(whose: string, limit: number): LatchkeyError {
+  const details = { policy: 'streams', limit, retryAfterSeconds: RETRY_AFTER_SECONDS };
+  return new LatchkeyError('RATE_LIMITED', `This ${whose} has ${String(limit)} streams open: close one first.`, details);
 }
 
 function keyOf({ caller }: Admitted): string {

@@ -1,10 +1,14 @@
 import type { Db } from '../core/database.js';
 import type { Found, Slice } from '../core/page.js';
 import { all, findSlice, loadSlice } from '../core/slice.js';
+import { LatchkeyError } from '../domain/errors.js';
 import type { EventType } from '../domain/events.js';
 import { type DeliveryStatus, deliveryStatuses, MAX_REPLAYED } from '../domain/webhook-endpoint.js';
 import { Prisma, type WebhookAttempt, type WebhookDelivery, type WebhookEndpoint } from '../generated/prisma/client.js';
 import { type DeliveriesQuery, type DeliveryRow, MAX_ATTEMPTS_SHOWN } from './deliveries.dto.js';
+
+/** As long as queueing a replay takes, about. */
+const RETRY_AFTER_SECONDS = 5;
 
 /** In words that the planner can hold against the index of each status. */
 const hasStatus: Record<DeliveryStatus, Prisma.Sql> = {
@@ -67,10 +71,12 @@ export async function findDelivery(db: Db, id: string): Promise<(WebhookDelivery
 /**
  * Queue what happened in a time for an endpoint, in the order in which everybody was told of it, and nothing that waits
  * there already. Answers how many events there are, and how many of them are queued now: none when there are more than a
- * replay takes. One replay of an endpoint after the other, so that none queues what another does.
+ * replay takes. One replay of an environment at a time, so that none queues what another does, and a vendor's replays take
+ * one connection at most.
  *
  * What waits is left out by sorting it in between the events: its cost does not depend on what the planner believes to know
  * of tables that grow by the thousand.
+ * @throws 429 while another one is being queued
  */
 export async function queueReplay(
   db: Db,
@@ -78,7 +84,9 @@ export async function queueReplay(
   { from, to, types }: { from: Date; to: Date; types: readonly EventType[] },
   now: Date,
 ): Promise<{ found: number; queued: number }> {
-  await db.$executeRaw`SELECT pg_advisory_xact_lock(hashtextextended(${`replay to ${endpointId}`}, 0))`;
+  const [turn] = await db.$queryRaw<{ isOurs: boolean }[]>`
+    SELECT pg_try_advisory_xact_lock(hashtextextended(${`replay in ${environmentId}`}, 0)) AS "isOurs"`;
+  if (turn?.isOurs !== true) throw anotherReplay();
   const ofSegment = segmentId === null ? Prisma.empty : Prisma.sql`AND event.segment_id = ${segmentId}::uuid`;
   const [row] = await db.$queryRaw<{ found: bigint; queued: bigint }[]>`
     WITH found AS MATERIALIZED (
@@ -114,4 +122,9 @@ export async function queueReplay(
     )
     SELECT (SELECT count FROM counted) AS found, (SELECT count(*) FROM queued) AS queued`;
   return { found: Number(row?.found ?? 0), queued: Number(row?.queued ?? 0) };
+}
+
+function anotherReplay(): LatchkeyError {
+  const details = { policy: 'replay', limit: 1, retryAfterSeconds: RETRY_AFTER_SECONDS };
+  return new LatchkeyError('RATE_LIMITED', 'Another replay of this environment is being queued. Try again shortly.', details);
 }

@@ -55,3 +55,15 @@ export async function endSecrets(db: Db, endpointId: string, ending: readonly { 
       FROM unnest(${ending.map(({ id }) => id)}::uuid[], ${ending.map(({ endsAt }) => endsAt)}::timestamptz[]) AS ending (id, ends_at)
      WHERE webhook_secret.id = ending.id`;
 }
+
+/** Of one statement. What is beyond it is never sent either, and goes with its events. */
+const MAX_GIVEN_UP = 10_000;
+
+/** What waits for an endpoint that is gone has failed: workers look at nothing of it again. */
+export async function giveUpPending(db: Db, endpointId: string, now: Date): Promise<void> {
+  await db.$executeRaw`
+    UPDATE webhook_delivery SET status = 'failed', finished_at = ${now}::timestamptz
+     WHERE id IN (
+       SELECT id FROM webhook_delivery WHERE endpoint_id = ${endpointId}::uuid AND status = 'pending'
+        LIMIT ${MAX_GIVEN_UP}::int FOR NO KEY UPDATE SKIP LOCKED)`;
+}

@@ -21,7 +21,7 @@ import {
   type WebhookView,
   type WebhookWithSecretView,
 } from './webhooks.dto.js';
-import { addSecret, countToAddTo, endSecrets, holdEndpoint, lastDeliveries, loadEndpoint } from './webhooks.query.js';
+import { addSecret, countToAddTo, endSecrets, giveUpPending, holdEndpoint, lastDeliveries, loadEndpoint } from './webhooks.query.js';
 
 /** The vendor's addresses that are told of events (contract: webhooks.md, "Endpoints"). */
 @Injectable()
@@ -92,12 +92,13 @@ export class WebhooksService {
     return view;
   }
 
-  /** What is pending is never sent. */
+  /** What is pending is never sent: it has failed. */
   async remove(tenant: Tenant, id: string): Promise<void> {
     await this.database.within(tenant, async (db) => {
       const old = await holdEndpoint(db, id);
       const before = await this.view(db, tenant, old);
       await db.webhookEndpoint.update({ where: { id }, data: { deletedAt: this.clock.now() } });
+      await giveUpPending(db, id, this.clock.now());
       await recordChange(db, { action: 'webhook.deleted', resource: resourceOf(old), before });
     });
     this.sendAfterCommit('interests');
