@@ -23,7 +23,16 @@ async function opened(from: number | null, { joinsAt, backlog = [] }: { joinsAt:
   const line = { tell: ({ position }: StreamedEvent) => told.push(Number(position)), waitingBytes: 0, ended: new Promise(() => undefined) };
   const stream = new EventStream({ caller: { tenant: { segmentId: null } } } as Admitted, ['*'], sources);
   await stream.begin(from === null ? null : BigInt(from), () => Promise.resolve(line as unknown as Line));
-  return { stream, told, letRead, offer: (...positions: number[]) => { positions.forEach((position) => { stream.offer(eventAt(position)); }); } };
+  return {
+    stream,
+    told,
+    letRead,
+    offer: (...positions: number[]) => {
+      positions.forEach((position) => {
+        stream.offer(eventAt(position));
+      });
+    },
+  };
 }
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
