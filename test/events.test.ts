@@ -4,6 +4,7 @@ import { v7 as uuidv7 } from 'uuid';
 import type { Running } from '../src/boot.js';
 import { recordChange } from '../src/core/audit.js';
 import { Database } from '../src/core/database.js';
+import { TURNS } from '../src/core/recurring.js';
 import { RetentionWorker } from '../src/events/retention.worker.js';
 import { type Client, type Reply, withKey } from './support/client.js';
 import { eventually } from './support/eventually.js';
@@ -248,6 +249,23 @@ describe('behind the answers', () => {
       () => rowsOf('SELECT 1 FROM event_feed WHERE event_id = $1', [id]),
       (rows) => rows.length === 1,
     );
+  });
+
+  it('is passed on by one at a time, or positions would become visible out of order', async () => {
+    const id = await anEvent(new Date());
+    await database.query('SELECT pg_advisory_lock($1)', [TURNS.events]);
+    try {
+      workers.push(await startServer({ DATABASE_URL: quiet.url, ROLE: 'worker' }));
+      await eventually(
+        () =>
+          rowsOf(`SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = $1::bigint & 4294967295`, [TURNS.events]),
+        (rows) => rows.length > 0,
+      );
+      expect(await rowsOf('SELECT 1 FROM event_outbox WHERE event_id = $1', [id])).toHaveLength(1);
+    } finally {
+      await database.query('SELECT pg_advisory_unlock($1)', [TURNS.events]);
+    }
+    await eventually(waiting, (count) => count === 0);
   });
 
   async function anEvent(at: Date, id = idAt(at)): Promise<string> {
