@@ -55,7 +55,7 @@ export async function createApp(core: Core): Promise<NestExpressApplication> {
     raw: ['json'],
     customSiteTitle: 'Latchkey API',
   });
-  if (answersApi) putBefore(app, (framework) => app.get(HeartbeatDoor).before(framework));
+  putBefore(app, (framework) => app.get(HeartbeatDoor).before(framework));
   app.get(Upgrades).attach(app.getHttpServer());
   return app;
 }

@@ -14,6 +14,12 @@ const problemsOf = (environment: Record<string, string>): string[] => {
 };
 
 describe('the environment', () => {
+  it('keeps events for longer than they may be tried', () => {
+    expect(() => loadConfig({ EVENT_RETENTION_DAYS: '3' })).toThrow(/EVENT_RETENTION_DAYS: must be more than .* 3\.8 days/);
+    expect(loadConfig({ EVENT_RETENTION_DAYS: '4' }).eventRetentionDays).toBe(4);
+    expect(loadConfig({ EVENT_RETENTION_DAYS: '1', WEBHOOK_RETRY_SCHEDULE: '0,60' }).eventRetentionDays).toBe(1);
+  });
+
   it('needs nothing at all', () => {
     expect(loadConfig({})).toMatchObject({ port: 3000, host: '127.0.0.1', databaseUrl: undefined, openSignup: false, seedDemo: true });
   });

@@ -117,6 +117,10 @@ export const settings = {
   OTEL_EXPORTER_OTLP_ENDPOINT: { parse: z.url(), help: 'where traces go', unused: true },
 } as const satisfies Record<string, Setting>;
 
+/** Of the time before a try (webhooks.md, "Delivery"). */
+const LONGEST_JITTER = 1.2;
+const SECONDS_PER_DAY = 86_400;
+
 /** Prefixes that are ours alone: a variable with one of them that is no setting is a misspelling. */
 const OUR_PREFIXES = [
   'LIMIT_',
@@ -198,6 +202,7 @@ export function loadConfig(given: Environment, file: Environment = {}): Config {
   if (values.DATABASE_URL !== undefined && values.MASTER_KEY === undefined && !problems.some((line) => line.startsWith('MASTER_KEY'))) {
     problems.push('MASTER_KEY: is required with DATABASE_URL (openssl rand -base64 32)');
   }
+  problems.push(...retentionProblems(values));
   for (const name of Object.keys(environment)) {
     if (!(name in settings) && (name in file || OUR_PREFIXES.some((prefix) => name.startsWith(prefix))))
       problems.push(`${name}: is no setting of Latchkey (misspelt?)`);
@@ -234,6 +239,15 @@ export function loadConfig(given: Environment, file: Environment = {}): Config {
       .filter(([name, setting]) => setting.unused === true && (environment[name] ?? '') !== '' && environment[name] !== setting.initial)
       .map(([name]) => name),
   };
+}
+
+/** An event that went before its last try would be lost without a word. */
+function retentionProblems({ EVENT_RETENTION_DAYS: days, WEBHOOK_RETRY_SCHEDULE: schedule }: Record<string, unknown>): string[] {
+  if (typeof days !== 'number' || !Array.isArray(schedule)) return [];
+  const neededDays = ((schedule as number[]).reduce((sum, seconds) => sum + seconds, 0) * LONGEST_JITTER) / SECONDS_PER_DAY;
+  return days > neededDays
+    ? []
+    : [`EVENT_RETENTION_DAYS: must be more than WEBHOOK_RETRY_SCHEDULE may take, which is ${neededDays.toFixed(1)} days`];
 }
 
 /** The text of `.env.example`: every setting with its meaning and default. */

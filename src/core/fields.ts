@@ -116,13 +116,28 @@ export function AddressRanges(options: FieldOptions & { maxItems: number }): Pro
 }
 
 const MAX_EVENT_PATTERNS = 50;
+/** Characters of what was wrong. */
+const MAX_SHOWN = 200;
 
 /** A list of types of events, and patterns of them. */
 export function EventPatterns(options: FieldOptions): PropertyDecorator {
   const rules = { minItems: 1, maxItems: MAX_EVENT_PATTERNS };
   const validate = (value: unknown): boolean => typeof value === 'string' && patternIssue(value) === null;
+  const wrong = (value: unknown): string =>
+    (Array.isArray(value) ? value : [])
+      .filter((item) => !validate(item))
+      .map(String)
+      .join(', ')
+      .slice(0, MAX_SHOWN);
   const check = ValidateBy(
-    { name: 'isEventPattern', validator: { validate, defaultMessage: () => `each ${patternIssue('') ?? ''}` } },
+    {
+      name: 'isEventPattern',
+      validator: {
+        validate,
+        defaultMessage: (where) =>
+          `each ${patternIssue('') ?? ''}; not so: ${wrong((where?.object as Record<string, unknown> | undefined)?.[where?.property ?? ''])}`,
+      },
+    },
     { each: true },
   );
   const items = { type: 'string', minLength: 1, maxLength: 64 };

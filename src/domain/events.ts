@@ -70,7 +70,7 @@ const EVERYTHING = '*';
 export function patternIssue(pattern: string): string | null {
   return eventTypes.some((type) => matches(pattern, type)) || pattern === EVERYTHING
     ? null
-    : 'must be a type of event like license.created, a prefix like license.*, or *';
+    : 'must be a type of event like license.created, all of a kind like license.*, or *';
 }
 
 /** Whether somebody who listens to these patterns is told of events of this type. */

@@ -81,7 +81,11 @@ export class DeliveryView {
   @Nested(() => AttemptView, { help: `The newest ${String(MAX_ATTEMPTS_SHOWN)} tries that have ended, in their order.`, list: true })
   attempts!: AttemptView[];
 
-  @Timestamp({ help: 'When it is tried next, at the earliest; null = it is not.', nullable: true, example: null })
+  @Timestamp({
+    help: 'When it is tried next, at the earliest: while its endpoint is disabled or rests after failures, later. While a try is under way, when it is made again if nothing comes of it. null = it is tried no more.',
+    nullable: true,
+    example: null,
+  })
   nextAttemptAt!: Date | null;
 
   @Timestamp({ help: 'When it succeeded or failed for good; null = it is pending.', nullable: true })

@@ -111,19 +111,25 @@ export class DeliveryOutcomes {
       ...tries.filter(({ endpointId }) => endpointId === endpoint.id).reduce(afterTry, endpoint),
     }));
     await keepHealth(db, after, this.clock.now());
-    await tellDisabled(db, before, after);
+    await tellDisabled(db, before, after, this.clock.now());
   }
 }
 
 /** `webhook.disabled` for each that is not enabled any more: others of its environment hear of it. */
-async function tellDisabled(db: Db, before: readonly HeldEndpoint[], after: readonly HeldEndpoint[]): Promise<void> {
+async function tellDisabled(db: Db, before: readonly HeldEndpoint[], after: readonly HeldEndpoint[], now: Date): Promise<void> {
   const changes = after.flatMap((endpoint, index) => {
     const old = before[index];
     if (old === undefined || old.isEnabled === endpoint.isEnabled) return [];
     const view = (row: HeldEndpoint) => toWebhookView(row, null, row.environmentName);
     const { id, environmentId, segmentId } = endpoint;
     return [
-      { action: 'webhook.disabled', resource: { type: 'webhook', id, segmentId }, environmentId, before: view(old), after: view(endpoint) },
+      {
+        action: 'webhook.disabled',
+        resource: { type: 'webhook', id, segmentId },
+        environmentId,
+        before: view(old),
+        after: { ...view(endpoint), updatedAt: now },
+      },
     ];
   });
   await recordChanges(db, changes);
