@@ -50,7 +50,7 @@ export async function createApp(core: Core): Promise<NestExpressApplication> {
   app.use(TOKEN_PATH, speakOAuth);
   app.use(jsonBody({ formsAt: TOKEN_PATH, limitsBytes: { [BULK_PATH]: BULK_LIMIT_BYTES }, filesAt: IMPORT_PATH }));
   if (!answersApi) return app;
-  SwaggerModule.setup('docs', app, createOpenApi(app, VERSION), {
+  SwaggerModule.setup('docs', app, () => createOpenApi(app, VERSION), {
     jsonDocumentUrl: 'openapi.json',
     raw: ['json'],
     customSiteTitle: 'Latchkey API',
