@@ -62,6 +62,9 @@ class Tail {
     this.stream = streamOf(options);
     this.apiKey = options.apiKey ?? textOf(process.env.LATCHKEY_API_KEY) ?? '';
     if (this.apiKey === '') throw invalid([{ path: '--api-key', message: 'is required (or the variable LATCHKEY_API_KEY)' }]);
+    // Nothing else can stand in a header, and no connection would come of it.
+    if (!/^[\x21-\x7e]+$/.test(this.apiKey))
+      throw invalid([{ path: '--api-key', message: 'must be an API key, without spaces or line breaks' }]);
     this.lastEventId = options.since;
   }
 

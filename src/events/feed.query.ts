@@ -44,10 +44,9 @@ export async function findEndpoints(db: Db, events: readonly WaitingEvent[]): Pr
     where: { environmentId: { in: environmentIds }, deletedAt: null, isEnabled: true },
     select: { id: true, environmentId: true, events: true, isEnabled: true, segmentId: true },
   });
-  const ofEnvironment = Map.groupBy(endpoints, ({ environmentId }) => environmentId);
   return events.map((event) => ({
     event,
-    endpoints: (ofEnvironment.get(event.environmentId) ?? []).filter((endpoint) => isMeantFor(endpoint, event)),
+    endpoints: endpoints.filter((endpoint) => endpoint.environmentId === event.environmentId && isMeantFor(endpoint, event)),
   }));
 }
 

@@ -18,7 +18,7 @@ const LAST_EVENT_ID = {
 
 const streamHelp = `Every event from now on, or behind the one that \`Last-Event-ID\` names, in the order in which they are told everywhere.
 
-An id that is unknown, or whose event is kept no more, is answered with \`reset\` and then events from now on. The server ends a stream with a reason: \`TOO_SLOW\` and \`SERVER_STOPPING\` and \`UNAVAILABLE\` = connect again with the last id; else the code of the error that the credential would get now, within a second of its end. At most 100 streams of a key are open at a time in a process (429), and 2,000 in all (503).`;
+An id that is unknown, or whose event is kept no more, is answered with \`reset\` and then events from now on. The server ends a stream with a reason: \`TOO_SLOW\` and \`SERVER_STOPPING\` and \`UNAVAILABLE\` = connect again with the last id; else the code of the error that the credential would get now, within a second of its end. At most 100 streams of a key and 500 of an account are open at a time in a process (429), and 2,000 in all (503).`;
 
 @ApiTags('Events')
 @Controller('api/v1/events')
