@@ -251,6 +251,25 @@ describe('behind the answers', () => {
     );
   });
 
+  it('is passed on in transactions that are bounded, however many endpoints are told of it', async () => {
+    const endpoints: string[] = [];
+    for (let n = 0; n < 100; n += 1) endpoints.push(await anEndpoint(['product.updated']));
+    // In one commit: a worker finds all of them together.
+    const events = Array.from({ length: 60 }, () => uuidv7());
+    await database.query(
+      `INSERT INTO event (id, environment_id, type, resource_type, resource_id, data, actor_type)
+       SELECT id, $2, 'product.updated', 'product', id, '{}', 'system' FROM unnest($1::uuid[]) AS id`,
+      [events, environmentId],
+    );
+    workers.push(await startServer({ DATABASE_URL: quiet.url, ROLE: 'worker' }));
+    await eventually(waiting, (count) => count === 0);
+    const made = await rowsOf<{ count: number }>(
+      'SELECT count(*)::int FROM webhook_delivery WHERE endpoint_id = ANY($1) GROUP BY xmin::text ORDER BY 1',
+      [endpoints],
+    );
+    expect(made.map(({ count }) => count)).toEqual([1000, 5000]);
+  });
+
   it('is passed on by one at a time, or positions would become visible out of order', async () => {
     const id = await anEvent(new Date());
     await database.query('SELECT pg_advisory_lock($1)', [TURNS.events]);

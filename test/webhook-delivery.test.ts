@@ -251,7 +251,15 @@ describe('an endpoint', () => {
     expect(told!.event).toMatchObject({
       type: 'webhook.disabled',
       actor: { type: 'system' },
-      data: { object: { id: endpoint.id, enabled: false, disabledReason: expect.stringContaining('410') }, previous: { enabled: true } },
+      data: {
+        object: {
+          id: endpoint.id,
+          enabled: false,
+          disabledReason: expect.stringContaining('410'),
+          lastDelivery: { at: expect.any(String), status: 'pending', responseCode: 410 },
+        },
+        previous: { enabled: true },
+      },
     });
     expect(told!.text).not.toContain('whsec_');
     expect(await healthOf(endpoint)).toMatchObject({ is_enabled: false, disabled_reason: expect.stringContaining('410') });

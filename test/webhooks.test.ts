@@ -281,6 +281,16 @@ describe('an endpoint', () => {
     expect(await deliveries(id)).toHaveLength(1);
   });
 
+  it('leaves nothing waiting when it is deleted', async () => {
+    const { id } = await endpoint({ events: ['product.created'] });
+    await vendor.product();
+    await eventsArePassedOn(database, vendor.account.id);
+    const statuses = () => rowsOf<{ status: string }>('SELECT status FROM webhook_delivery WHERE endpoint_id = $1', [id]);
+    expect(await statuses()).toEqual([{ status: 'pending' }]);
+    expectStatus(await api.delete(`/webhooks/${id}`), 204);
+    expect(await statuses()).toEqual([{ status: 'failed' }]);
+  });
+
   it('has the newest try of all its deliveries as its last one', async () => {
     const [mine, silent, other] = [await endpoint(), await endpoint(), await endpoint()];
     const [older, newer] = [await delivery(mine.id, { status: 'pending' }), await delivery(mine.id, { status: 'succeeded' })];

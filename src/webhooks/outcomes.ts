@@ -13,7 +13,7 @@ import { nextAttemptAt } from '../domain/retry.js';
 import { type Claimed, keepTries, type KeptTry } from './delivery.query.js';
 import { type HeldEndpoint, holdChanging, keepHealth } from './health.query.js';
 import type { AttemptOutcome } from './sender.js';
-import { toWebhookView } from './webhooks.dto.js';
+import { type LastDeliveryView, toWebhookView } from './webhooks.dto.js';
 
 /** What came of a claim. */
 export interface Outcome {
@@ -111,16 +111,27 @@ export class DeliveryOutcomes {
       ...tries.filter(({ endpointId }) => endpointId === endpoint.id).reduce(afterTry, endpoint),
     }));
     await keepHealth(db, after, this.clock.now());
-    await tellDisabled(db, before, after, this.clock.now());
+    await tellDisabled(db, before, after, outcomes, this.clock.now());
   }
 }
 
-/** `webhook.disabled` for each that is not enabled any more: others of its environment hear of it. */
-async function tellDisabled(db: Db, before: readonly HeldEndpoint[], after: readonly HeldEndpoint[], now: Date): Promise<void> {
+/** `webhook.disabled` for each that is not enabled any more, because of its last try: others of its environment hear of it. */
+async function tellDisabled(
+  db: Db,
+  before: readonly HeldEndpoint[],
+  after: readonly HeldEndpoint[],
+  outcomes: readonly Kept[],
+  now: Date,
+): Promise<void> {
   const changes = after.flatMap((endpoint, index) => {
     const old = before[index];
     if (old === undefined || old.isEnabled === endpoint.isEnabled) return [];
-    const view = (row: HeldEndpoint) => toWebhookView(row, null, row.environmentName);
+    const last = outcomes
+      .filter(({ claim }) => claim.endpointId === endpoint.id)
+      .map(({ row }) => lastDeliveryOf(row))
+      .sort((a, b) => a.at.getTime() - b.at.getTime())
+      .at(-1);
+    const view = (row: HeldEndpoint) => toWebhookView(row, last ?? null, row.environmentName);
     const { id, environmentId, segmentId } = endpoint;
     return [
       {
@@ -133,4 +144,8 @@ async function tellDisabled(db: Db, before: readonly HeldEndpoint[], after: read
     ];
   });
   await recordChanges(db, changes);
+}
+
+function lastDeliveryOf({ startedAt, responseCode, status }: KeptTry): LastDeliveryView {
+  return { at: startedAt, status, responseCode };
 }
