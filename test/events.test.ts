@@ -263,11 +263,15 @@ describe('behind the answers', () => {
     );
     workers.push(await startServer({ DATABASE_URL: quiet.url, ROLE: 'worker' }));
     await eventually(waiting, (count) => count === 0);
-    const made = await rowsOf<{ count: number }>(
-      'SELECT count(*)::int FROM webhook_delivery WHERE endpoint_id = ANY($1) GROUP BY xmin::text ORDER BY 1',
-      [endpoints],
+    // By the transactions that made them; endpoints of other tests are told too.
+    const made = await rowsOf<{ count: number; asked: number }>(
+      `SELECT count(*)::int, count(*) FILTER (WHERE endpoint_id = ANY($1))::int AS asked
+         FROM webhook_delivery WHERE event_id = ANY($2) GROUP BY xmin::text`,
+      [endpoints, events],
     );
-    expect(made.map(({ count }) => count)).toEqual([1000, 5000]);
+    expect(made.reduce((sum, { asked }) => sum + asked, 0)).toBe(6000);
+    expect(made).toHaveLength(2);
+    expect(Math.max(...made.map(({ count }) => count))).toBeLessThanOrEqual(5000);
   });
 
   it('is passed on by one at a time, or positions would become visible out of order', async () => {
