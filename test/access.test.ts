@@ -6,30 +6,28 @@ import pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
 import { Public, Requires } from '../src/auth/access.js';
 import { listRoutes } from '../src/auth/routes.js';
-import type { Running } from '../src/boot.js';
 import { MasterKey } from '../src/core/master-key.js';
 import { generateApiKey } from '../src/domain/api-key.js';
 import { generateLicenseKey } from '../src/domain/license-key.js';
 import { allScopes, scopePresets } from '../src/domain/scopes.js';
 import { anyone, Client, type Reply, send, withKey, withLicense } from './support/client.js';
 import { startServer } from './support/server.js';
+import { sharedServer } from './support/shared-server.js';
 import { TEST_PLATFORM_TOKEN, testDatabaseUrl, testMasterKey } from './support/settings.js';
 import { expectStatus, Vendor } from './support/vendor.js';
 
 /** Who may call what (contract: auth.md). */
 describe('access', () => {
-  let server: Running;
+  const server = sharedServer();
   let database: pg.Client;
   let vendor: Vendor;
   beforeAll(async () => {
-    server = await startServer();
     database = new pg.Client({ connectionString: testDatabaseUrl() });
     await database.connect();
     vendor = await Vendor.signUp(server.url);
   });
   afterAll(async () => {
     await database.end();
-    await server.stop();
   });
 
   /** Everything but one scope: nearly full access. */

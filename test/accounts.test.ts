@@ -1,28 +1,26 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
-import type { Running } from '../src/boot.js';
 import { allScopes } from '../src/domain/scopes.js';
 import { Client, type Reply, withKey } from './support/client.js';
 import { startServer } from './support/server.js';
+import { sharedServer } from './support/shared-server.js';
 import { TEST_PLATFORM_TOKEN, testDatabaseUrl } from './support/settings.js';
 import { expectStatus, Vendor } from './support/vendor.js';
 
 /** What the operator sees and does of accounts (contract: auth.md, "Accounts"). */
 
-let server: Running;
+const server = sharedServer();
 let database: pg.Client;
 let vendor: Vendor;
 let platform: Client;
 beforeAll(async () => {
-  server = await startServer();
   platform = withKey(server.url, TEST_PLATFORM_TOKEN);
   database = new pg.Client({ connectionString: testDatabaseUrl() });
   await database.connect();
 });
 afterAll(async () => {
   await database.end();
-  await server.stop();
 });
 beforeEach(async () => {
   vendor = await Vendor.signUp(server.url);

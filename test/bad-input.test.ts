@@ -2,10 +2,9 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
-import type { Running } from '../src/boot.js';
 import { anyone, Client, type Reply, send, type Sending, withLicense } from './support/client.js';
 import { eventsArePassedOn } from './support/outbox.js';
-import { startServer } from './support/server.js';
+import { sharedServer } from './support/shared-server.js';
 import { TEST_PLATFORM_TOKEN, testDatabaseUrl } from './support/settings.js';
 import { expectStatus, Vendor } from './support/vendor.js';
 
@@ -54,7 +53,7 @@ const takesFile = ({ requestBody }: Pick<Operation, 'requestBody'>): boolean => 
 const emptyFile: Sending = { raw: '\n', headers: { 'content-type': NDJSON } };
 
 describe('bad input', () => {
-  let server: Running;
+  const server = sharedServer();
   let database: pg.Client;
   let vendor: Vendor;
   let schemas: Record<string, Schema>;
@@ -83,7 +82,6 @@ describe('bad input', () => {
   let before: unknown;
 
   beforeAll(async () => {
-    server = await startServer();
     database = new pg.Client({ connectionString: testDatabaseUrl() });
     await database.connect();
     vendor = await Vendor.signUp(server.url);
@@ -127,7 +125,6 @@ describe('bad input', () => {
   });
   afterAll(async () => {
     await database.end();
-    await server.stop();
   });
 
   async function anAuditEntry(): Promise<string> {

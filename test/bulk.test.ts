@@ -1,24 +1,19 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { beforeEach, describe, expect, it } from '@jest/globals';
 import { v7 as uuidv7 } from 'uuid';
-import type { Running } from '../src/boot.js';
 import type { Reply } from './support/client.js';
-import { startServer } from './support/server.js';
+import { sharedServer } from './support/shared-server.js';
 import { expectStatus, Vendor } from './support/vendor.js';
 
 /** Many licenses at once: all of them or none (contract: resources.md, "Licenses"). */
 describe('bulk creation', () => {
-  let server: Running;
+  const server = sharedServer();
   let vendor: Vendor;
   let ids: { productId: string; policyId: string };
-  beforeAll(async () => {
-    server = await startServer();
-  });
   beforeEach(async () => {
     vendor = await Vendor.signUp(server.url);
     const policy = await vendor.policy({ durationDays: 30 });
     ids = { productId: policy.productId, policyId: policy.id };
   });
-  afterAll(() => server.stop());
 
   const bulk = (licenses: object[]): Promise<Reply> => vendor.api.post('/licenses/bulk', { licenses });
   const count = async (): Promise<number> => (await vendor.api.get(`/products/${ids.productId}`)).body.data.licensesCount;

@@ -1,9 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
-import type { Running } from '../src/boot.js';
 import { anyone, Client, type Reply, send } from './support/client.js';
-import { startServer } from './support/server.js';
+import { sharedServer } from './support/shared-server.js';
 import { testDatabaseUrl } from './support/settings.js';
 import { expectStatus, Vendor } from './support/vendor.js';
 
@@ -432,7 +431,7 @@ const withHeaders = (api: Client, headers: Record<string, string>): Client => ne
 /** The app with the license's key, and the other headers of this caller. */
 const app = (api: Client, license: { key: string }): Client => withHeaders(api, { authorization: `License ${license.key}` });
 
-let server: Running;
+const server = sharedServer();
 let database: pg.Client;
 let vendor: Vendor;
 let scene: Scene;
@@ -440,13 +439,11 @@ let environmentId: string;
 let apiKeyId: string;
 
 beforeAll(async () => {
-  server = await startServer();
   database = new pg.Client({ connectionString: testDatabaseUrl() });
   await database.connect();
 });
 afterAll(async () => {
   await database.end();
-  await server.stop();
 });
 beforeEach(async () => {
   vendor = await Vendor.signUp(server.url);

@@ -3,25 +3,22 @@ import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { Running } from '../src/boot.js';
+import { beforeAll, describe, expect, it } from '@jest/globals';
 import { anyone, withKey } from './support/client.js';
 import { COMMAND, type Ended, latchkey, latchkeyProcess } from './support/command-line.js';
 import { eventually } from './support/eventually.js';
-import { startServer } from './support/server.js';
+import { sharedServer } from './support/shared-server.js';
 import { testEnvironment } from './support/settings.js';
 import { Vendor } from './support/vendor.js';
 
 const SECRET = /lk_(live|test|user)_[0-9A-Za-z]{38}/g;
 
 describe('the command line beside a server', () => {
-  let server: Running;
+  const server = sharedServer();
   let vendor: Vendor;
   beforeAll(async () => {
-    server = await startServer();
     vendor = await Vendor.signUp(server.url);
   });
-  afterAll(() => server.stop());
 
   const inLive = (): string[] => ['--account', vendor.account.slug, '--environment', 'live'];
   const status = async (key: string): Promise<number> => (await withKey(server.url, key).get('/api-keys/current')).status;

@@ -1,12 +1,11 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { beforeAll, describe, expect, it } from '@jest/globals';
 import { decodeJwt, SignJWT } from 'jose';
 import { v7 as uuidv7 } from 'uuid';
-import type { Running } from '../src/boot.js';
 import { MasterKey } from '../src/core/master-key.js';
 import { generateApiKey } from '../src/domain/api-key.js';
 import { generateLicenseKey } from '../src/domain/license-key.js';
 import { anyone, type Reply, send } from './support/client.js';
-import { startServer } from './support/server.js';
+import { sharedServer } from './support/shared-server.js';
 import { TEST_PLATFORM_TOKEN, testMasterKey } from './support/settings.js';
 import { expectStatus, Vendor } from './support/vendor.js';
 
@@ -54,14 +53,13 @@ function bearer(value: string): { authorization: string } {
 const UNAUTHORIZED = [401, 'AUTH_FAILED'];
 
 describe('a credential', () => {
-  let server: Running;
+  const server = sharedServer();
   let vendor: Vendor;
   let stranger: Vendor;
   /** Values by whose they are and what state they are in. */
   const values: Record<string, string> = {};
 
   beforeAll(async () => {
-    server = await startServer();
     [vendor, stranger] = await Promise.all([Vendor.signUp(server.url), Vendor.signUp(server.url)]);
     const masterKey = new MasterKey(Buffer.from(testMasterKey(), 'base64'));
     const key = async (fields: object): Promise<{ id: string; key: string }> =>
@@ -119,7 +117,6 @@ describe('a credential', () => {
     values['platform good'] = TEST_PLATFORM_TOKEN;
     values['platform unknown'] = `${TEST_PLATFORM_TOKEN}x`;
   }, 120_000);
-  afterAll(() => server.stop());
 
   const valueOf = (form: FormName, state: string): string | undefined => {
     const { of } = forms[form];

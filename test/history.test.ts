@@ -3,26 +3,23 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import pg from 'pg';
-import type { Running } from '../src/boot.js';
 import { Prisma } from '../src/generated/prisma/client.js';
 import { type Client, withKey } from './support/client.js';
-import { startServer } from './support/server.js';
+import { sharedServer } from './support/shared-server.js';
 import { testDatabaseUrl } from './support/settings.js';
 import { expectStatus, Vendor } from './support/vendor.js';
 
 /** What happened to a license, and what it was at any time (contract: resources.md, "Licenses"). */
 
-let server: Running;
+const server = sharedServer();
 let vendor: Vendor;
 let database: pg.Client;
 beforeAll(async () => {
-  server = await startServer();
   database = new pg.Client({ connectionString: testDatabaseUrl() });
   await database.connect();
 });
 afterAll(async () => {
   await database.end();
-  await server.stop();
 });
 beforeEach(async () => {
   vendor = await Vendor.signUp(server.url);

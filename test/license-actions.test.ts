@@ -1,9 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
-import type { Running } from '../src/boot.js';
 import { type Reply, withLicense } from './support/client.js';
-import { startServer } from './support/server.js';
+import { sharedServer } from './support/shared-server.js';
 import { testDatabaseUrl } from './support/settings.js';
 import { expectStatus, Vendor } from './support/vendor.js';
 
@@ -13,17 +12,15 @@ const DAY_MS = 86_400_000;
 const daysFromNow = (days: number): string => new Date(Date.now() + days * DAY_MS).toISOString();
 const unique = (what: string): string => `${what}-${uuidv7()}`;
 
-let server: Running;
+const server = sharedServer();
 let vendor: Vendor;
 let database: pg.Client;
 beforeAll(async () => {
-  server = await startServer();
   database = new pg.Client({ connectionString: testDatabaseUrl() });
   await database.connect();
 });
 afterAll(async () => {
   await database.end();
-  await server.stop();
 });
 beforeEach(async () => {
   vendor = await Vendor.signUp(server.url);

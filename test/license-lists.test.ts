@@ -3,12 +3,11 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
-import type { Running } from '../src/boot.js';
 import { MasterKey } from '../src/core/master-key.js';
 import { licenseStatuses } from '../src/domain/license-state.js';
 import { machineStatuses } from '../src/domain/heartbeat.js';
 import type { Client } from './support/client.js';
-import { startServer } from './support/server.js';
+import { sharedServer } from './support/shared-server.js';
 import { testDatabaseUrl, testMasterKey } from './support/settings.js';
 import { expectStatus, Vendor } from './support/vendor.js';
 
@@ -17,19 +16,17 @@ import { expectStatus, Vendor } from './support/vendor.js';
 const DAY_MS = 86_400_000;
 const EPOCH = Date.UTC(2030, 0, 1);
 
-let server: Running;
+const server = sharedServer();
 let vendor: Vendor;
 let database: pg.Client;
 const masterKey = new MasterKey(Buffer.from(testMasterKey(), 'base64'));
 beforeAll(async () => {
-  server = await startServer();
   database = new pg.Client({ connectionString: testDatabaseUrl() });
   await database.connect();
   vendor = await Vendor.signUp(server.url);
 });
 afterAll(async () => {
   await database.end();
-  await server.stop();
 });
 
 interface Listed {

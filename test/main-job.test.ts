@@ -1,17 +1,14 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { Running } from '../src/boot.js';
+import { beforeAll, describe, expect, it } from '@jest/globals';
 import { anyone } from './support/client.js';
-import { startServer } from './support/server.js';
+import { sharedServer } from './support/shared-server.js';
 import { Vendor } from './support/vendor.js';
 
 describe('the main job', () => {
-  let server: Running;
+  const server = sharedServer();
   let vendor: Vendor;
   beforeAll(async () => {
-    server = await startServer();
     vendor = await Vendor.signUp(server.url);
   });
-  afterAll(() => server.stop());
 
   it('sells a license and lets it run: product → policy → license → validate → activate → beat → deactivate', async () => {
     const product = await vendor.product({ keyPrefix: 'ACME' });

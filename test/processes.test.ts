@@ -1,8 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
-import type { Running } from '../src/boot.js';
 import { type Client, type Reply } from './support/client.js';
-import { startServer } from './support/server.js';
+import { sharedServer } from './support/shared-server.js';
 import { testDatabaseUrl } from './support/settings.js';
 import { expectStatus, Vendor } from './support/vendor.js';
 
@@ -10,17 +9,15 @@ import { expectStatus, Vendor } from './support/vendor.js';
 
 const MINUTE_MS = 60_000;
 
-let server: Running;
+const server = sharedServer();
 let vendor: Vendor;
 let database: pg.Client;
 beforeAll(async () => {
-  server = await startServer();
   database = new pg.Client({ connectionString: testDatabaseUrl() });
   await database.connect();
 });
 afterAll(async () => {
   await database.end();
-  await server.stop();
 });
 beforeEach(async () => {
   vendor = await Vendor.signUp(server.url);

@@ -4,9 +4,8 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
-import type { Running } from '../src/boot.js';
 import { type Client, type Reply, send, withKey } from './support/client.js';
-import { startServer } from './support/server.js';
+import { sharedServer } from './support/shared-server.js';
 import { testDatabaseUrl } from './support/settings.js';
 import { expectStatus, Vendor } from './support/vendor.js';
 
@@ -82,7 +81,7 @@ const filters: Record<string, keyof World | null> = {
 
 const unique = (what: string): string => `${what}-${uuidv7()}`;
 
-let server: Running;
+const server = sharedServer();
 let database: pg.Client;
 let operations: Operation[];
 let vendor: Vendor;
@@ -92,7 +91,6 @@ let own: Client;
 let other: Client;
 
 beforeAll(async () => {
-  server = await startServer();
   database = new pg.Client({ connectionString: testDatabaseUrl() });
   await database.connect();
   const { paths } = expectStatus(await send(server.url, 'GET', '/openapi.json'), 200).body as {
@@ -110,7 +108,6 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await database.end();
-  await server.stop();
 });
 beforeEach(async () => {
   vendor = await Vendor.signUp(server.url);

@@ -4,10 +4,9 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
-import type { Running } from '../src/boot.js';
 import { anyone, Client, type Reply, send, withLicense } from './support/client.js';
 import { eventsArePassedOn } from './support/outbox.js';
-import { startServer } from './support/server.js';
+import { sharedServer } from './support/shared-server.js';
 import { testDatabaseUrl } from './support/settings.js';
 import { expectStatus, Vendor } from './support/vendor.js';
 
@@ -187,7 +186,7 @@ const unique = (what: string): string => `${what}-${uuidv7()}`;
 const nameOf = ({ method, path }: Operation): string => `${method} ${path}`;
 
 describe('tenancy', () => {
-  let server: Running;
+  const server = sharedServer();
   let database: pg.Client;
   let operations: Operation[];
   let schemas: Record<string, Schema>;
@@ -200,7 +199,6 @@ describe('tenancy', () => {
   let foreignRowsBefore: Record<string, unknown[]>;
 
   beforeAll(async () => {
-    server = await startServer();
     database = new pg.Client({ connectionString: testDatabaseUrl() });
     await database.connect();
     const { body: document } = expectStatus(await send(server.url, 'GET', '/openapi.json'), 200);
@@ -224,7 +222,6 @@ describe('tenancy', () => {
   });
   afterAll(async () => {
     await database.end();
-    await server.stop();
   });
 
   async function environmentOf(vendor: Vendor, name: 'live' | 'test'): Promise<string> {

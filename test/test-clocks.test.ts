@@ -1,9 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
-import type { Running } from '../src/boot.js';
 import { type Reply, withKey } from './support/client.js';
-import { startServer } from './support/server.js';
+import { sharedServer } from './support/shared-server.js';
 import { testDatabaseUrl } from './support/settings.js';
 import { expectStatus, Vendor } from './support/vendor.js';
 
@@ -18,17 +17,15 @@ const START = '2031-01-01T00:00:00.000Z';
 const day = (days: number): string => new Date(Date.parse(START) + days * DAY_MS).toISOString();
 
 describe('a test clock', () => {
-  let server: Running;
+  const server = sharedServer();
   let database: pg.Client;
 
   beforeAll(async () => {
-    server = await startServer();
     database = new pg.Client({ connectionString: testDatabaseUrl() });
     await database.connect();
   });
   afterAll(async () => {
     await database.end();
-    await server.stop();
   });
 
   /** A vendor with a clock that shows START, and what is done to it. */

@@ -1,27 +1,25 @@
 import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { beforeAll, describe, expect, it } from '@jest/globals';
 import { decodeJwt, decodeProtectedHeader, SignJWT } from 'jose';
 import { AccessTokens } from '../src/auth/access-tokens.js';
-import type { Running } from '../src/boot.js';
 import { MasterKey } from '../src/core/master-key.js';
 import { generateApiKey } from '../src/domain/api-key.js';
 import { allScopes, scopes } from '../src/domain/scopes.js';
 import { anyone, type Client, type Reply, send, withKey } from './support/client.js';
 import { startServer } from './support/server.js';
+import { sharedServer } from './support/shared-server.js';
 import { TEST_PLATFORM_TOKEN, testMasterKey } from './support/settings.js';
 import { expectStatus, Vendor } from './support/vendor.js';
 
 /** Short-lived tokens (contract: auth.md). */
 describe('the token exchange', () => {
-  let server: Running;
+  const server = sharedServer();
   let vendor: Vendor;
   let masterKey: MasterKey;
   beforeAll(async () => {
-    server = await startServer();
     vendor = await Vendor.signUp(server.url);
     masterKey = new MasterKey(Buffer.from(testMasterKey(), 'base64'));
   });
-  afterAll(() => server.stop());
 
   const json = (body: object): Promise<Reply> => anyone(server.url).post('/auth/token', body);
   const form = (fields: Record<string, string>, headers: Record<string, string> = {}): Promise<Reply> =>

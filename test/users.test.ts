@@ -3,26 +3,23 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import fc from 'fast-check';
 import pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
-import type { Running } from '../src/boot.js';
 import { type MemberRole, memberRoles, roles } from '../src/domain/roles.js';
 import { allScopes, effectiveScopes, isFullAccess, type Scope } from '../src/domain/scopes.js';
 import { Client, type Reply, withKey } from './support/client.js';
-import { startServer } from './support/server.js';
+import { sharedServer } from './support/shared-server.js';
 import { TEST_PLATFORM_TOKEN, testDatabaseUrl } from './support/settings.js';
 import { expectStatus, Vendor } from './support/vendor.js';
 
 /** The people of an account and their keys (contract: auth.md, "Users and user keys"). */
 
-let server: Running;
+const server = sharedServer();
 let database: pg.Client;
 let vendor: Vendor;
 beforeAll(async () => {
-  server = await startServer();
   database = await connect();
 });
 afterAll(async () => {
   await database.end();
-  await server.stop();
 });
 beforeEach(async () => {
   vendor = await Vendor.signUp(server.url);

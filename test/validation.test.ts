@@ -2,9 +2,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import fc from 'fast-check';
 import pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
-import type { Running } from '../src/boot.js';
 import { withKey } from './support/client.js';
-import { startServer } from './support/server.js';
+import { sharedServer } from './support/shared-server.js';
 import { testDatabaseUrl } from './support/settings.js';
 import { expectStatus, Vendor } from './support/vendor.js';
 
@@ -14,17 +13,15 @@ const DAY_MS = 86_400_000;
 const NOW = Date.parse('2026-06-15T12:00:00.000Z');
 const daysFromNow = (days: number): string => new Date(NOW + days * DAY_MS).toISOString();
 
-let server: Running;
+const server = sharedServer();
 let vendor: Vendor;
 let database: pg.Client;
 beforeAll(async () => {
-  server = await startServer();
   database = new pg.Client({ connectionString: testDatabaseUrl() });
   await database.connect();
 });
 afterAll(async () => {
   await database.end();
-  await server.stop();
 });
 beforeEach(async () => {
   vendor = await Vendor.signUp(server.url);

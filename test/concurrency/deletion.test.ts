@@ -1,26 +1,23 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
-import type { Running } from '../../src/boot.js';
 import type { Reply } from '../support/client.js';
-import { startServer } from '../support/server.js';
+import { sharedServer } from '../support/shared-server.js';
 import { testDatabaseUrl } from '../support/settings.js';
 import { Vendor } from '../support/vendor.js';
 
 /** A change that meets a deletion comes before it, or finds nothing: it is never acknowledged for what is gone. */
 describe('a change that waits behind a deletion', () => {
-  let server: Running;
+  const server = sharedServer();
   let vendor: Vendor;
   let holder: pg.Client;
   let watcher: pg.Client;
 
   beforeAll(async () => {
-    server = await startServer();
     [holder, watcher] = [0, 0].map(() => new pg.Client({ connectionString: testDatabaseUrl() })) as [pg.Client, pg.Client];
     await Promise.all([holder.connect(), watcher.connect()]);
   });
   afterAll(async () => {
     await Promise.all([holder.end(), watcher.end()]);
-    await server.stop();
   });
   beforeEach(async () => {
     vendor = await Vendor.signUp(server.url);

@@ -23,7 +23,7 @@ describe('on nothing but Node: the embedded database', () => {
   afterAll(() => rm(home, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 }));
 
   const embedded = (directory: string): Record<string, string> => ({
-    ...unlimited,
+    ...unlimited(),
     DATA_DIR: join(home, directory),
     PORT: '0',
     LOG_LEVEL: 'warn',
