@@ -131,7 +131,8 @@ export class ValidationService {
       const now = this.clock.now();
       const found = await loadFacts(db, id, request.fingerprints, now);
       if (found === null) return null;
-      const facts = asked(found, request, now);
+      // Which key was sent, the license does not know.
+      const facts = asked({ ...found, keyValidUntil: seen.keyValidUntil }, request, now);
       const verdict = judge(facts);
       const traces = verdict.valid ? tracesOf(facts) : null;
       if (traces !== null) await this.leave(db, facts, traces);

@@ -1,4 +1,5 @@
 import type { Db } from '../core/database.js';
+import type { SigningKey } from '../generated/prisma/client.js';
 
 /**
  * Statements on signing keys. Making one and moving `published_until` ahead stand alone, in no request's transaction: others may
@@ -64,6 +65,15 @@ export const FIND_PUBLISHED_KEYS = {
      WHERE environment_id = $1 AND (retired_at IS NULL OR published_until > $2)
      ORDER BY retired_at DESC NULLS FIRST, created_at DESC`,
 };
+
+/** The same, of the tenant. */
+export function publishedKeys(db: Db, now: Date): Promise<Omit<SigningKey, 'privateKeySealed'>[]> {
+  return db.signingKey.findMany({
+    where: { OR: [{ retiredAt: null }, { publishedUntil: { gt: now } }] },
+    orderBy: [{ retiredAt: { sort: 'desc', nulls: 'first' } }, { createdAt: 'desc' }],
+    omit: { privateKeySealed: true },
+  });
+}
 
 /** That which the account $1 calls $2. */
 export const FIND_ENVIRONMENT = {

@@ -17,7 +17,7 @@ import {
   toKeySetView,
   toSigningKeyView,
 } from './signing-keys.dto.js';
-import { FIND_ENVIRONMENT, FIND_PUBLISHED_KEYS, holdRotation, retireKey, sealContext, unpublishRetired } from './signing-keys.query.js';
+import { FIND_ENVIRONMENT, FIND_PUBLISHED_KEYS, holdRotation, publishedKeys, retireKey, sealContext, unpublishRetired } from './signing-keys.query.js';
 
 /** The keys that vendors and their apps check documents with (contract: offline.md). */
 @Injectable()
@@ -35,12 +35,14 @@ export class SigningKeysService {
     const accountId = await this.accounts.accountId(account);
     const [found] = await this.database.lookup<{ id: string }>(FIND_ENVIRONMENT, [accountId, environment]);
     if (found === undefined) throw notFound('account');
-    return toKeySetView(await this.published(found.id));
+    const find = () => this.database.lookup<PublicKeyRow>(FIND_PUBLISHED_KEYS, [found.id, this.clock.now()]);
+    return toKeySetView(await this.withOneInUse(found.id, find));
   }
 
   /** As the key set has them. */
-  async list({ environmentId }: Tenant): Promise<SigningKeyView[]> {
-    return (await this.published(environmentId)).map(toSigningKeyView);
+  async list(tenant: Tenant): Promise<SigningKeyView[]> {
+    const find = () => this.database.within(tenant, (db) => publishedKeys(db, this.clock.now()));
+    return (await this.withOneInUse(tenant.environmentId, find)).map(toSigningKeyView);
   }
 
   /** A new key signs from now on. What those before it signed stays good until it expires, unless they are revoked. */
@@ -72,9 +74,8 @@ export class SigningKeysService {
     return toSigningKeyView(row);
   }
 
-  /** With the first one made, if there is none: an app may be built with it before anything is signed. */
-  private async published(environmentId: string): Promise<PublicKeyRow[]> {
-    const find = () => this.database.lookup<PublicKeyRow>(FIND_PUBLISHED_KEYS, [environmentId, this.clock.now()]);
+  /** The first one is made for who asks before anything is signed: apps are built with it. */
+  private async withOneInUse(environmentId: string, find: () => Promise<PublicKeyRow[]>): Promise<PublicKeyRow[]> {
     const found = await find();
     if (found.some(({ retiredAt }) => retiredAt === null)) return found;
     await this.keysInUse.of(environmentId);
