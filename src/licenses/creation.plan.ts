@@ -212,7 +212,7 @@ export function keyColumns(
     keyDigest:
       parsed.origin === 'vendor' ? masterKey.digestVendorKey(tenant.accountId, key) : masterKey.digestGeneratedKey(parsed.body ?? ''),
     keySealed: masterKey.seal(key, id),
-    pepperId: masterKey.id,
+    pepperId: masterKey.pepperId,
   };
 }
 
