@@ -12,6 +12,7 @@ import { MachinesModule } from './machines/machines.module.js';
 import { PoliciesModule } from './policies/policies.module.js';
 import { ProductsModule } from './products/products.module.js';
 import { ServiceModule } from './service/service.module.js';
+import { SigningModule } from './signing/signing.module.js';
 import { TestClocksModule } from './test-clocks/test-clocks.module.js';
 import { TokensModule } from './tokens/tokens.module.js';
 import { UsersModule } from './users/users.module.js';
@@ -32,6 +33,7 @@ import { WebhooksModule } from './webhooks/webhooks.module.js';
     EntitlementsModule,
     LicensesModule,
     MachinesModule,
+    SigningModule,
     TestClocksModule,
     EventsModule,
     WebhooksModule,
