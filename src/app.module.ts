@@ -9,6 +9,7 @@ import { EntitlementsModule } from './entitlements/entitlements.module.js';
 import { EventsModule } from './events/events.module.js';
 import { LicensesModule } from './licenses/licenses.module.js';
 import { MachinesModule } from './machines/machines.module.js';
+import { OfflineModule } from './offline/offline.module.js';
 import { PoliciesModule } from './policies/policies.module.js';
 import { ProductsModule } from './products/products.module.js';
 import { ServiceModule } from './service/service.module.js';
@@ -33,6 +34,7 @@ import { WebhooksModule } from './webhooks/webhooks.module.js';
     EntitlementsModule,
     LicensesModule,
     MachinesModule,
+    OfflineModule,
     SigningModule,
     TestClocksModule,
     EventsModule,

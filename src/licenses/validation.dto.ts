@@ -4,6 +4,7 @@ import type { EnvironmentName } from '../domain/api-key.js';
 import type { Entitlement } from '../domain/entitlements.js';
 import { machineStatus, machineStatuses, type MachineStatus, nextHeartbeatAt } from '../domain/heartbeat.js';
 import { licenseStatus, licenseStatuses, type LicenseStatus } from '../domain/license-state.js';
+import { FINGERPRINT } from '../domain/machine.js';
 import { matchesOf } from '../domain/matching.js';
 import { MAX_INCREMENT } from '../domain/usage.js';
 import type { Metadata } from '../domain/metadata.js';
@@ -18,7 +19,6 @@ import {
   type Verdict,
 } from '../domain/validation.js';
 import { rules } from '../domain/validation-rules.js';
-import { FINGERPRINT } from '../machines/machines.dto.js';
 import { HeldEntitlementView } from './licenses.dto.js';
 
 /** What a copy says of itself. */
@@ -249,7 +249,7 @@ export function toValidationView(verdict: Verdict, facts: Facts, nonce: string |
   };
 }
 
-function toValidatedLicense({ license, policy, environment, now }: Facts): ValidatedLicenseView {
+export function toValidatedLicense({ license, policy, environment, now }: Facts): ValidatedLicenseView {
   return {
     id: license.id,
     name: license.name,
