@@ -302,7 +302,7 @@ export interface components {
        */
       userEmail?: string;
       /**
-       * @description Comes back in the answer. (Answers are not signed in this version.)
+       * @description Comes back in the answer, and in its signed form `token`: a new one each time shows that the answer is not an older one.
        * @example f3a9c1
        */
       nonce?: string;
@@ -494,6 +494,11 @@ export interface components {
        * @example null
        */
       nonce: string | null;
+      /**
+       * @description The answer as a signed document: a compact JWS of the type `latchkey-validation+jwt`, for an app to check with the keys of `/.well-known/jwks.json` and to go on by, until its `exp`, while the server cannot be reached. null = no nonce was sent, or there is no such license.
+       * @example null
+       */
+      token: string | null;
     };
   };
   responses: never;

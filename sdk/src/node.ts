@@ -3,8 +3,8 @@ import { createHmac, randomUUID } from 'node:crypto';
 import { access, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { LatchkeyError } from './errors.js';
-import type { Store } from './store.js';
+// One class in both entries, so that `instanceof` holds: the build leaves this import as it is.
+import { LatchkeyError, type Store } from './index.js';
 
 /** What only Node (and Electron's main process) can do: name the machine, and keep a file. */
 
