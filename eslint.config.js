@@ -19,7 +19,15 @@ export default tseslint.config(
     languageOptions: {
       parserOptions: {
         projectService: {
-          allowDefaultProject: ['*.js', 'bin/*.js', 'bench/*.js', 'scripts/*.mjs', 'sdk/scripts/*.mjs', 'test/support/*.mjs'],
+          allowDefaultProject: [
+            '*.js',
+            'bin/*.js',
+            'bench/*.js',
+            'scripts/*.mjs',
+            'sdk/scripts/*.mjs',
+            'test/support/*.mjs',
+            'test/vectors/*.mjs',
+          ],
         },
         tsconfigRootDir: import.meta.dirname,
       },

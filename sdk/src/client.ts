@@ -128,6 +128,7 @@ export class LatchkeyClient {
       method: 'POST',
       path: `/api/v1/${owner}/check-out`,
       body: { ...(ttlSeconds !== undefined && { ttlSeconds }), ...(encrypt !== undefined && { encrypt }) },
+      headers: { 'idempotency-key': randomId() },
       signal,
     });
     return this.keepFile(String(document), signal);

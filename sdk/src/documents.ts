@@ -1,4 +1,5 @@
 import { compactVerify, type CompactJWSHeaderParameters, decodeProtectedHeader, errors } from 'jose';
+import { isCompact } from './encoding.js';
 import type { Entitlement, License } from './types.js';
 import { ProofError, type ProofProblem } from './errors.js';
 import type { PublicKeys } from './keys.js';
@@ -66,8 +67,8 @@ export type Proof<K extends DocumentKind = DocumentKind> = {
 export interface Binding {
   account: string;
   environment: 'live' | 'test';
-  /** null = this copy has none; undefined = not asked. */
-  fingerprint?: string | null;
+  /** null = this copy has none: then nothing that names a machine is about it. */
+  fingerprint: string | null;
   /** Undefined = not known yet. */
   licenseId?: string;
 }
@@ -90,12 +91,13 @@ export async function verifyDocument<K extends DocumentKind>(
   refuseUnless(claims.aud === account, 'wrong_account', 'It is about a license of another account.');
   refuseUnless(claims.environment === environment, 'wrong_environment', `It is of the ${claims.environment} environment.`);
   refuseUnless(licenseId === undefined || claims.sub === licenseId, 'wrong_license', 'It is about another license.');
-  const bound = fingerprint === undefined || !('fingerprint' in claims) || claims.fingerprint === fingerprint;
+  const bound = !('fingerprint' in claims) || claims.fingerprint === fingerprint;
   refuseUnless(bound, 'wrong_fingerprint', 'It is about another machine.');
   return { kind, kid, text: jws, claims } as Proof<K>;
 }
 
 function headerOf(jws: string): CompactJWSHeaderParameters {
+  if (!isCompact(jws, 3)) throw new ProofError('malformed', 'It is no signed document.');
   try {
     return decodeProtectedHeader(jws) as CompactJWSHeaderParameters;
   } catch (cause) {
@@ -116,7 +118,7 @@ async function payloadOf(jws: string, keys: PublicKeys): Promise<unknown> {
       },
       { algorithms: ['EdDSA'] },
     );
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(payload));
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(payload));
   } catch (cause) {
     if (cause instanceof ProofError) throw cause;
     const isForged = cause instanceof errors.JWSSignatureVerificationFailed || cause instanceof errors.JOSEAlgNotAllowed;

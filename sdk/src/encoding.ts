@@ -17,9 +17,28 @@ export function toBase64(text: string): string {
   return btoa(String.fromCharCode(...utf8.encode(text)));
 }
 
-/** Of text that is ASCII, as every compact document is; throws when it is no base64. */
-export function fromBase64(text: string): string {
-  return atob(text);
+/** Of text that is ASCII, as every compact document is; null = it is not the one way to write these bytes. */
+export function fromBase64(text: string): string | null {
+  try {
+    const bytes = atob(text);
+    // Decoders take several texts for the same bytes (RFC 4648, section 3.5): a document has one.
+    return btoa(bytes) === text ? bytes : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Whether each part of a compact JWS or JWE is the one way to write its bytes. */
+export function isCompact(document: string, parts: number): boolean {
+  const all = document.split('.');
+  return all.length === parts && all.every((part) => fromBase64(toPadded(part)) !== null);
+}
+
+/** Base64url as base64; a part with the marks of base64 itself is none. */
+function toPadded(part: string): string {
+  if (/[+/=]/.test(part)) return '!';
+  const text = part.replace(/-/g, '+').replace(/_/g, '/');
+  return text + '='.repeat((4 - (text.length % 4)) % 4);
 }
 
 export function randomId(): string {

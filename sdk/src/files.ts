@@ -1,53 +1,52 @@
 import { compactDecrypt } from 'jose';
 import { type Binding, type Proof, verifyDocument } from './documents.js';
-import { fromBase64 } from './encoding.js';
+import { fromBase64, isCompact } from './encoding.js';
 import { ProofError } from './errors.js';
 import { type Jwks, PublicKeys } from './keys.js';
 import { encryptionKey } from './license-key.js';
 
-const ARMOUR = /^\s*-----BEGIN LATCHKEY (LICENSE|MACHINE)-----\s+([A-Za-z0-9+/=\s]+?)\s*-----END LATCHKEY \1-----\s*$/;
+const ARMOUR = /^\s*-----BEGIN LATCHKEY (LICENSE|MACHINE)-----\r?\n((?:[A-Za-z0-9+/=]+\r?\n)+)-----END LATCHKEY \1-----\s*$/;
 /** No file is nearly as long; what is longer is not read. */
 const MAX_LENGTH = 1_000_000;
 
 /** What a file is opened and checked with. */
-export interface FileBinding extends Binding {
+export interface FileBinding extends Omit<Binding, 'fingerprint'> {
+  /** Of this machine. */
+  fingerprint?: string | null;
   /** As the customer typed it: needed for encrypted files. */
   licenseKey?: string;
 }
 
-/** The compact text inside of a `.lic` file's armour; a text without armour is taken to be it. */
-export function readArmour(text: string): string {
+/** The compact text inside of a `.lic` file's armour, and the kind that it is said to be; without armour the text is taken to be it. */
+function readArmour(text: string): { compact: string; label: string | null } {
   if (text.length > MAX_LENGTH) throw new ProofError('malformed', 'It is too long for a license file.');
-  if (!text.includes('-----')) return text.trim();
-  const base64 = ARMOUR.exec(text)?.[2];
-  if (base64 === undefined) throw new ProofError('malformed', 'It is no license file, or a part of it is missing.');
-  try {
-    return fromBase64(base64.replace(/\s/g, ''));
-  } catch (cause) {
-    throw new ProofError('malformed', 'The license file is damaged.', { cause });
-  }
+  if (!text.includes('-----')) return { compact: text.trim(), label: null };
+  const [, label, lines] = ARMOUR.exec(text) ?? [];
+  const compact = lines === undefined ? null : fromBase64(lines.replace(/\r?\n/g, ''));
+  if (label === undefined || compact === null) throw new ProofError('malformed', 'It is no license file, or a part of it is damaged.');
+  return { compact, label: label.toLowerCase() };
 }
 
 /** Opens and checks a file with keys already read: everything but times. */
 export async function openFile(text: string, keys: PublicKeys, binding: FileBinding): Promise<Proof<'license' | 'machine'>> {
-  const compact = readArmour(text);
-  const jws = compact.split('.').length === 5 ? await decrypt(compact, binding) : compact;
-  const proof = await verifyDocument(jws, ['license', 'machine'], keys, binding);
-  if (proof.kind === 'machine' && binding.fingerprint === null) {
-    throw new ProofError('wrong_fingerprint', 'It is for one machine, and this copy has no fingerprint.');
-  }
+  const { compact, label } = readArmour(text);
+  const { jws, kind } = compact.split('.').length === 5 ? await decrypt(compact, binding) : { jws: compact, kind: label };
+  const proof = await verifyDocument(jws, ['license', 'machine'], keys, { ...binding, fingerprint: binding.fingerprint ?? null });
+  const isKind = (said: string | null): boolean => said === null || said === proof.kind;
+  if (!isKind(label) || !isKind(kind)) throw new ProofError('wrong_type', 'It is not of the kind that it is said to be.');
   // Kept as it came: an encrypted file stays encrypted in the store.
   return { ...proof, text: compact };
 }
 
-/** Compact JWE, `dir`, A256GCM (RFC 7516): a machine's file is opened with its fingerprint too. */
-async function decrypt(jwe: string, { licenseKey, fingerprint }: FileBinding): Promise<string> {
+/** Compact JWE, `dir`, A256GCM (RFC 7516). Which key opens it says what it is: a machine's takes the fingerprint too. */
+async function decrypt(jwe: string, { licenseKey, fingerprint = null }: FileBinding): Promise<{ jws: string; kind: string }> {
+  if (!isCompact(jwe, 5)) throw new ProofError('malformed', 'It is no license file, or a part of it is damaged.');
   if (licenseKey === undefined) throw new ProofError('cannot_decrypt', 'The file is encrypted, and no license key was given.');
   const options = { keyManagementAlgorithms: ['dir'], contentEncryptionAlgorithms: ['A256GCM'] };
-  for (const suffix of [fingerprint ?? null, null]) {
+  for (const suffix of fingerprint === null ? [null] : [fingerprint, null]) {
     try {
       const { plaintext } = await compactDecrypt(jwe, await encryptionKey(licenseKey, suffix), options);
-      return new TextDecoder().decode(plaintext);
+      return { jws: new TextDecoder().decode(plaintext), kind: suffix === null ? 'license' : 'machine' };
     } catch {
       // It may be of the other kind.
     }
@@ -65,7 +64,7 @@ export interface VerifyFileOptions extends FileBinding {
 
 /**
  * Checks a `.lic` file, or the compact text of one, by itself: signature, kind, account, environment, fingerprint, expiry.
- * Leaving `fingerprint` out means that a machine's file is not bound to this machine. Fails with a ProofError.
+ * Without `fingerprint` a machine's file is refused. Fails with a ProofError.
  */
 export async function verifyFile(text: string, options: VerifyFileOptions): Promise<Proof<'license' | 'machine'>> {
   const { keys, now = Date.now(), ...binding } = options;

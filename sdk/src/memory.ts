@@ -33,7 +33,7 @@ export interface MemoryOptions {
   keyDigest: string;
   /** null = they are fetched. */
   pinned: PublicKeys | null;
-  binding: Binding & { fingerprint: string | null };
+  binding: Binding;
   licenseKey: string;
   onStoreError: (error: unknown) => void;
 }
