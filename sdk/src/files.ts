@@ -5,7 +5,7 @@ import { ProofError } from './errors.js';
 import { type Jwks, PublicKeys } from './keys.js';
 import { encryptionKey } from './license-key.js';
 
-const ARMOUR = /^\s*-----BEGIN LATCHKEY (LICENSE|MACHINE)-----\r?\n((?:[A-Za-z0-9+/=]+\r?\n)+)-----END LATCHKEY \1-----\s*$/;
+const ARMOUR = /^[ \t\r\n]*-----BEGIN LATCHKEY (LICENSE|MACHINE)-----\r?\n((?:[A-Za-z0-9+/=]+\r?\n)+)-----END LATCHKEY \1-----[ \t\r\n]*$/;
 /** No file is nearly as long; what is longer is not read. */
 const MAX_LENGTH = 1_000_000;
 
@@ -20,7 +20,7 @@ export interface FileBinding extends Omit<Binding, 'fingerprint'> {
 /** The compact text inside of a `.lic` file's armour, and the kind that it is said to be; without armour the text is taken to be it. */
 function readArmour(text: string): { compact: string; label: string | null } {
   if (text.length > MAX_LENGTH) throw new ProofError('malformed', 'It is too long for a license file.');
-  if (!text.includes('-----')) return { compact: text.trim(), label: null };
+  if (!text.includes('-----')) return { compact: text.replace(/^[ \t\r\n]+|[ \t\r\n]+$/g, ''), label: null };
   const [, label, lines] = ARMOUR.exec(text) ?? [];
   const compact = lines === undefined ? null : fromBase64(lines.replace(/\r?\n/g, ''));
   if (label === undefined || compact === null) throw new ProofError('malformed', 'It is no license file, or a part of it is damaged.');
