@@ -18,7 +18,17 @@ export default tseslint.config(
   {
     languageOptions: {
       parserOptions: {
-        projectService: { allowDefaultProject: ['*.js', 'bin/*.js', 'bench/*.js', 'scripts/*.mjs', 'test/support/*.mjs'] },
+        projectService: {
+          allowDefaultProject: [
+            '*.js',
+            'bin/*.js',
+            'bench/*.js',
+            'scripts/*.mjs',
+            'sdk/scripts/*.mjs',
+            'test/support/*.mjs',
+            'test/vectors/*.mjs',
+          ],
+        },
         tsconfigRootDir: import.meta.dirname,
       },
     },
