@@ -22,7 +22,7 @@ export interface RingKey {
 
 /**
  * The master key to work with: the given one, with what the database keeps. A key that is new here is entered, when one
- * that is readable opens what is kept; a database that has kept nothing yet keeps what its digests were made with so far.
+ * that is readable opens what is kept. All keys in use must be there. A database that has kept nothing yet keeps what its digests were made with so far.
  * The caller holds the lock under which servers boot one by one.
  * @throws DatabaseNotUsable for a key that opens nothing, or that was rotated out
  */
@@ -38,6 +38,13 @@ export async function openKeyRing(client: pg.Client, given: MasterKey): Promise<
     if (rows.length === 0) return begin(client, given);
     const wrapping = own ?? rows.find(({ id, wrapped }) => wrapped !== null && given.ids.includes(id));
     if (wrapping?.wrapped == null) throw notTheOne();
+    const unknown = rows.filter(({ id, wrapped }) => wrapped !== null && !given.ids.includes(id));
+    if (unknown.length > 0) {
+      // Rather than answer some requests, and fail at what the other key has sealed.
+      throw new DatabaseNotUsable(
+        `The master key is being rotated: ${unknown.map(({ id }) => id).join(', ')} is in use too. Set that key in MASTER_KEYS_READABLE.`,
+      );
+    }
     const masterKey = given.withKept(wrapping.id, wrapping.wrapped);
     if (own === undefined) await enter(client, masterKey, given.id);
     return masterKey;
