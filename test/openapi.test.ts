@@ -467,15 +467,6 @@ async function answersOfEach(vendor: Vendor, operations: Operation[]): Promise<M
   const machine = (await call(vendor.app(license), 'POST', '/machines', activation)).body.data;
   await call(vendor.app(license), 'POST', '/machines', activation);
   await call(api, 'POST', '/machines', { licenseId: license.id, fingerprint: 'fingerprint-2' });
-  for (const path of [`/licenses/${license.id}/check-out`, `/machines/${machine.id}/check-out`]) {
-    await call(vendor.app(license), 'POST', path);
-    await call(api, 'POST', path, { ttlSeconds: 3600, encrypt: true });
-    await call(api, 'GET', `${path}?ttlSeconds=3600&encrypt=false`);
-  }
-  const offline = { request: offlineRequest(license.key, { fingerprint: activation.fingerprint }) };
-  await call(api, 'POST', '/machines/offline-requests', offline);
-  await call(api, 'DELETE', `/machines/${(await api.get('/machines?fingerprint=fingerprint-2')).body.data[0].id}`);
-  await call(api, 'POST', '/machines/offline-requests', { request: offlineRequest(license.key) });
   await call(api, 'POST', `/policies/${policy.id}/preview`, { requireCheckIn: false });
   await call(api, 'POST', `/policies/${policy.id}/preview`, { requiredScopes: [] });
   const apiKey = await create('/api-keys', {
@@ -523,6 +514,16 @@ async function answersOfEach(vendor: Vendor, operations: Operation[]): Promise<M
   for (const action of ['validate', 'explain']) await call(api, 'POST', `/licenses/${license.id}/${action}`, validation);
   for (const action of ['check-in', 'renew', 'suspend', 'reinstate', 'ban', 'unban'])
     await call(api, 'POST', `/licenses/${license.id}/${action}`);
+
+  for (const path of [`/licenses/${license.id}/check-out`, `/machines/${machine.id}/check-out`]) {
+    await call(vendor.app(license), 'POST', path);
+    await call(api, 'POST', path, { ttlSeconds: 3600, encrypt: true });
+    await call(api, 'GET', `${path}?ttlSeconds=3600&encrypt=false`);
+  }
+  const offline = { request: offlineRequest(license.key, { fingerprint: activation.fingerprint }) };
+  await call(api, 'POST', '/machines/offline-requests', offline);
+  await call(api, 'DELETE', `/machines/${(await api.get('/machines?fingerprint=fingerprint-2')).body.data[0].id}`);
+  await call(api, 'POST', '/machines/offline-requests', { request: offlineRequest(license.key) });
 
   await call(api, 'GET', `/licenses/${license.id}/history`);
   await call(api, 'GET', `/licenses/${license.id}?at=${new Date().toISOString()}`);
