@@ -780,6 +780,8 @@ describe('bad input', () => {
       ['/webhooks', webhook, { events: Array.from({ length: 51 }, (_, n) => `license.${n}`) }, ['events']],
       ['/webhooks', webhook, { events: 'license.*', enabled: 'yes' }, ['enabled', 'events']],
       ['/webhooks', webhook, { secret: 'whsec_mine', status: 'enabled', lastDelivery: null }, ['lastDelivery', 'secret', 'status']],
+      ['/signing-keys/rotate', () => ({}), { revokePrevious: 'true' }, ['revokePrevious']],
+      ['/signing-keys/rotate', () => ({}), { revokePrevious: null, kid: 'x' }, ['kid', 'revokePrevious']],
       ['/webhooks/{id}/rotate-secret', () => ({}), { overlapSeconds: -1 }, ['overlapSeconds']],
       ['/webhooks/{id}/rotate-secret', () => ({}), { overlapSeconds: 2_592_001 }, ['overlapSeconds']],
       ['/webhooks/{id}/replay', replay, { from: 'yesterday' }, ['from']],

@@ -418,6 +418,18 @@ const cases: Case[] = [
       },
     ],
   },
+  {
+    route: 'POST /signing-keys/rotate',
+    act: ({ api }) => api.post('/signing-keys/rotate', { revokePrevious: true }),
+    leaves: (_, { body }) => [
+      {
+        action: 'signing_key.rotated',
+        resource: ['signing_key', expect.any(String)],
+        before: { kid: expect.any(String) },
+        after: { kid: body.data.kid, revoked: [] },
+      },
+    ],
+  },
 ];
 
 /** Routes that change nothing that anyone answers for. */
@@ -516,7 +528,7 @@ async function entries(): Promise<(Entry & { ip: string | null; requestId: strin
     `SELECT action, ARRAY[resource_type, resource_id] AS resource, ARRAY[actor_type, actor_id] AS actor, before, after, ip,
             request_id AS "requestId"
        FROM audit_entry WHERE environment_id = $1 AND resource_type = ANY($2) ORDER BY id`,
-    [environmentId, ['product', 'policy', 'entitlement', 'license', 'machine', 'webhook']],
+    [environmentId, ['product', 'policy', 'entitlement', 'license', 'machine', 'signing_key', 'webhook']],
   );
   return rows;
 }
@@ -539,7 +551,9 @@ describe('the audit log', () => {
     const { paths } = expectStatus(await send(server.url, 'GET', '/openapi.json'), 200).body;
     const changing = Object.entries<object>(paths)
       .flatMap(([path, methods]) => Object.keys(methods).map((method) => `${method.toUpperCase()} ${path.replace('/api/v1', '')}`))
-      .filter((route) => /^(POST|PUT|PATCH|DELETE) \/(products|policies|entitlements|licenses|machines|webhooks)\b/.test(route));
+      .filter((route) =>
+        /^(POST|PUT|PATCH|DELETE) \/(products|policies|entitlements|licenses|machines|signing-keys|webhooks)\b/.test(route),
+      );
     expect([...new Set([...cases.map(({ route }) => route), ...unrecorded])].sort()).toEqual(changing.sort());
   });
 

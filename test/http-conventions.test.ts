@@ -297,7 +297,7 @@ describe('HTTP conventions', () => {
       const all = Object.entries<Record<string, { security?: Record<string, string[]>[] }>>(paths).flatMap(([path, methods]) =>
         Object.entries(methods).map(([method, { security = [] }]) => ({
           access: [method.toUpperCase(), path.replace(/\{\w+\}/g, uuidv7())] as Access,
-          isOpen: path.endsWith('/validate-key') || security.some((scheme) => 'license' in scheme),
+          isOpen: path.endsWith('/validate-key') || path.endsWith('/jwks.json') || security.some((scheme) => 'license' in scheme),
         })),
       );
       open = all.filter(({ isOpen }) => isOpen).map(({ access }) => access);
@@ -312,7 +312,7 @@ describe('HTTP conventions', () => {
     const visit = (url: string, [method, path]: Access, origin = ORIGIN): Promise<Reply> =>
       send(url, method, path, { headers: { origin } });
 
-    it('is open, without credentials, for validate-key and where a license key is taken', async () => {
+    it('is open, without credentials, for validate-key, the key set and where a license key is taken', async () => {
       for (const access of open) {
         const asked = await preflight(server.url, access);
         expect([access, asked.status, asked.headers['access-control-allow-origin']]).toEqual([access, 204, '*']);

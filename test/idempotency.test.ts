@@ -128,6 +128,7 @@ const requests: Record<string, (vendor: Vendor) => Promise<Made>> = {
     const machine = await vendor.activate(await vendor.licenseUnder({}), unique('fingerprint'));
     return { path: `/machines/${machine.id}/processes`, body: { pid: '42' } };
   },
+  'POST /api/v1/signing-keys/rotate': () => Promise.resolve({ path: '/signing-keys/rotate', body: { revokePrevious: true } }),
   'POST /api/v1/webhooks': () => Promise.resolve({ path: '/webhooks', body: webhook }),
   'POST /api/v1/webhooks/{id}/rotate-secret': async (vendor) => ({
     path: `/webhooks/${await restingEndpoint(vendor)}/rotate-secret`,

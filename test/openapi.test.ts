@@ -61,6 +61,7 @@ const PUBLIC = [
   'POST /api/v1/auth/token',
   'GET /health/live',
   'GET /health/ready',
+  'GET /.well-known/jwks.json',
   'POST /api/v1/licenses/validate-key',
   'POST /api/v1/api-keys/verify-leak',
 ];
@@ -270,7 +271,7 @@ describe('the OpenAPI document', () => {
     for (const operation of operations) {
       const taken = (operation.security ?? []).flatMap((scheme) => Object.keys(scheme));
       const named = operation.parameters.filter(
-        (parameter) => parameter.in === 'header' && !['Idempotency-Key', 'Last-Event-ID'].includes(parameter.name),
+        (parameter) => parameter.in === 'header' && !['Idempotency-Key', 'If-None-Match', 'Last-Event-ID'].includes(parameter.name),
       );
       expect([nameOf(operation), named.map(({ name, required }) => [name, required])]).toEqual([
         nameOf(operation),
@@ -410,6 +411,8 @@ async function answersOfEach(vendor: Vendor, operations: Operation[]): Promise<M
     (await call(api, 'POST', path, body)).body.data;
 
   for (const path of ['/', '/health/live', '/health/ready']) answers.set(`GET ${path}`, [await send(vendor.baseUrl, 'GET', path)]);
+  const keySet = `/.well-known/jwks.json?account=${vendor.account.id}`;
+  answers.set('GET /.well-known/jwks.json', [await send(vendor.baseUrl, 'GET', keySet)]);
   const metadata = { text: 'x', number: 1.5, yes: true, none: null };
   const slug = `v-${uuidv7().slice(-12)}`;
   const platform = withKey(vendor.baseUrl, TEST_PLATFORM_TOKEN);
@@ -418,6 +421,8 @@ async function answersOfEach(vendor: Vendor, operations: Operation[]): Promise<M
   for (const action of ['suspend', 'reinstate']) await call(platform, 'POST', `/accounts/${account.id}/${action}`);
   await call(api, 'GET', '/account');
   await call(api, 'PATCH', '/account', { metadata });
+  await call(api, 'POST', '/signing-keys/rotate', {});
+  await call(api, 'GET', '/account/signing-keys');
 
   const entitlement = await create('/entitlements', { code: 'pro', name: 'Pro', description: 'x', metadata });
   const product = await create('/products', { name: 'Editor', code: 'editor', description: 'x', url: 'https://example.com', metadata });

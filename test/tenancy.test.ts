@@ -143,6 +143,7 @@ const validBodies: Record<string, (world: World) => object> = {
   'POST /api/v1/machines/{id}/check-out': () => ({ ttlSeconds: 3600 }),
   'PATCH /api/v1/machines/{id}': () => ({ name: 'touched' }),
   'POST /api/v1/machines/{id}/processes': () => ({ pid: unique('pid') }),
+  'POST /api/v1/signing-keys/rotate': () => ({ revokePrevious: false }),
   'POST /api/v1/test-clocks': () => ({ frozenAt: '2026-01-01T00:00:00Z' }),
   'POST /api/v1/test-clocks/{id}/advance': () => ({ to: `${String(Math.min(8999, 2050 + (advances += 1)))}-01-01T00:00:00Z` }),
   'POST /api/v1/users': () => ({ email: `${unique('user')}@example.com`, name: 'Ada', role: 'support' }),
@@ -169,7 +170,7 @@ const appendOnly = [
   'webhook_attempt',
 ];
 /** Of which a tenant's work changes some columns, and never whose a row is. */
-const fixedInPlace = ['webhook_secret', 'webhook_delivery'];
+const fixedInPlace = ['signing_key', 'webhook_secret', 'webhook_delivery'];
 /** To which a tenant's work adds nothing. */
 const readOnly = ['event_feed', 'webhook_attempt'];
 /** Which a tenant's work does not read: rows are there for a moment, until they are taken away across tenants. */
@@ -254,6 +255,8 @@ describe('tenancy', () => {
     const memberEmail = `${unique('member')}@example.com`;
     const user = await create('/users', { email: memberEmail, name: 'Ada', role: 'owner' });
     const userKey = await create(`/users/${user.id}/keys`, { name: 'laptop' });
+    // There is one as soon as anyone asks.
+    expectStatus(await api.get('/account/signing-keys'), 200);
     // No route makes one in the live environment.
     const testClock = uuidv7();
     await database.query('INSERT INTO test_clock (id, environment_id, frozen_at, updated_at) VALUES ($1, $2, now(), now())', [
@@ -977,6 +980,11 @@ const allowedAcrossTenants: Record<string, string> = {
     'the same with their events, each of the environment in which its machine was found',
   'machines/heartbeats.service.ts: KEEP_BEATS':
     'times of many machines in one statement, each with its environment; can write nothing else',
+  'signing/keys-in-use.ts: ADD_FIRST_KEY': 'the first key of the environment that is signed for; kept whatever becomes of the request',
+  'signing/keys-in-use.ts: FIND_KEY_IN_USE': 'of that environment alone',
+  'signing/keys-in-use.ts: KEEP_KEY_PUBLISHED': 'the key that was found there, by its id; can only say that it is published for longer',
+  'signing/signing-keys.service.ts: FIND_ENVIRONMENT': "for the key set, which is everyone's: from the account to its environment",
+  'signing/signing-keys.service.ts: FIND_PUBLISHED_KEYS': 'the public halves of the keys of that environment',
   'webhooks/delivery.worker.ts: claim deliveries that are due, with what they consist of':
     'of all tenants, in turns between their endpoints; events and secrets are joined by their tenant too',
   'webhooks/delivery.worker.ts: give back deliveries that were claimed': 'the same ones, by their ids',

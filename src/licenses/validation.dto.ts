@@ -58,7 +58,12 @@ export class ValidateBody {
   @Email({ help: 'The user that the license must belong to, whatever the case.', optional: true })
   userEmail?: string;
 
-  @Text({ help: 'Comes back in the answer. (Answers are not signed in this version.)', max: 128, optional: true, example: 'f3a9c1' })
+  @Text({
+    help: 'Comes back in the answer, and in its signed form `token`: a new one each time shows that the answer is not an older one.',
+    max: 128,
+    optional: true,
+    example: 'f3a9c1',
+  })
   nonce?: string;
 
   @Integer({ help: 'Count so many uses, if the license is valid.', min: 1, max: MAX_INCREMENT, optional: true, example: 1 })
@@ -181,6 +186,14 @@ export class ValidationView {
 
   @Text({ help: 'What was sent; null = nothing.', max: 128, nullable: true, example: null })
   nonce!: string | null;
+
+  @Text({
+    help: 'The answer as a signed document: a compact JWS of the type `latchkey-validation+jwt`, for an app to check with the keys of `/.well-known/jwks.json` and to go on by, until its `exp`, while the server cannot be reached. null = no nonce was sent, or there is no such license.',
+    max: 65_536,
+    nullable: true,
+    example: null,
+  })
+  token!: string | null;
 }
 
 export class RuleView {
@@ -220,10 +233,11 @@ export function toValidationRequest(body: ValidateBody): ValidationRequest {
 }
 
 export function toNotFoundView(verdict: Verdict, checkedAt: Date, nonce: string | undefined): ValidationView {
-  return { ...verdict, license: null, machine: null, entitlements: [], checkedAt, nonce: nonce ?? null };
+  return { ...verdict, license: null, machine: null, entitlements: [], checkedAt, nonce: nonce ?? null, token: null };
 }
 
-export function toValidationView(verdict: Verdict, facts: Facts, nonce: string | undefined): ValidationView {
+/** `token` is the same, signed. */
+export function toValidationView(verdict: Verdict, facts: Facts, nonce: string | undefined, token: string | null = null): ValidationView {
   return {
     ...verdict,
     license: toValidatedLicense(facts),
@@ -231,6 +245,7 @@ export function toValidationView(verdict: Verdict, facts: Facts, nonce: string |
     entitlements: entitlementsOf(facts),
     checkedAt: facts.now,
     nonce: nonce ?? null,
+    token,
   };
 }
 

@@ -1,3 +1,6 @@
+import type { Db } from '../core/database.js';
+import type { SigningKey } from '../generated/prisma/client.js';
+
 /**
  * Statements on signing keys. Making one and moving `published_until` ahead stand alone, in no request's transaction: others may
  * have answered with what they led to before that request is kept or lost.
@@ -45,4 +48,57 @@ export const KEEP_KEY_PUBLISHED = {
 /** What a private half is sealed with. */
 export function sealContext(id: string): string {
   return `signing-key:${id}`;
+}
+
+const PUBLIC_COLUMNS = `
+  id, environment_id AS "environmentId", kid, public_key AS "publicKey", published_until AS "publishedUntil", created_at AS "createdAt",
+  retired_at AS "retiredAt"`;
+
+/**
+ * The keys of the environment $1 that are published at the time $2: the one in use first, then those that were rotated out and
+ * whose documents have not all expired, the newest first.
+ */
+export const FIND_PUBLISHED_KEYS = {
+  name: 'find_published_signing_keys',
+  text: `
+    SELECT ${PUBLIC_COLUMNS} FROM signing_key
+     WHERE environment_id = $1 AND (retired_at IS NULL OR published_until > $2)
+     ORDER BY retired_at DESC NULLS FIRST, created_at DESC`,
+};
+
+/** The same, of the tenant. */
+export function publishedKeys(db: Db, now: Date): Promise<Omit<SigningKey, 'privateKeySealed'>[]> {
+  return db.signingKey.findMany({
+    where: { OR: [{ retiredAt: null }, { publishedUntil: { gt: now } }] },
+    orderBy: [{ retiredAt: { sort: 'desc', nulls: 'first' } }, { createdAt: 'desc' }],
+    omit: { privateKeySealed: true },
+  });
+}
+
+/** That which the account $1 calls $2. */
+export const FIND_ENVIRONMENT = {
+  name: 'find_environment_of_account',
+  text: 'SELECT id FROM environment WHERE account_id = $1 AND name = $2',
+};
+
+/** One rotation of an environment after the other; a validation waits for none. */
+export async function holdRotation(db: Db, environmentId: string): Promise<void> {
+  await db.$executeRaw`SELECT pg_advisory_xact_lock(hashtextextended(${`signing keys of ${environmentId}`}, 0))`;
+}
+
+/** The key in use signs no more: its private half is gone. Answers its name. */
+export async function retireKey(db: Db, retiredAt: Date): Promise<string> {
+  const { id, kid } = await db.signingKey.findFirstOrThrow({ where: { retiredAt: null }, select: { id: true, kid: true } });
+  await db.signingKey.update({ where: { id }, data: { retiredAt, privateKeySealed: null }, select: { id: true } });
+  return kid;
+}
+
+/** Those that were rotated out leave the key set now. Answers their names, of those that were in it. */
+export async function unpublishRetired(db: Db, now: Date): Promise<string[]> {
+  const keys = await db.signingKey.updateManyAndReturn({
+    where: { retiredAt: { not: null }, publishedUntil: { gt: now } },
+    data: { publishedUntil: now },
+    select: { kid: true },
+  });
+  return keys.map(({ kid }) => kid);
 }
