@@ -72,7 +72,7 @@ async function plant(client, masterKey, vendor, count) {
               CASE WHEN n % 10000 = 2 THEN now() END, CASE WHEN n % 10000 = 3 THEN now() END, CASE WHEN n % 10000 = 4 THEN now() END,
               jsonb_build_object('orderId', 'A-' || n, 'seats', n % 7), now() - ($6::int - n) * interval '1 minute', now()
          FROM (SELECT id, sealed, ordinal + $7::int AS n FROM unnest($8::uuid[], $9::text[]) WITH ORDINALITY AS made (id, sealed, ordinal)) AS made`,
-      [environmentId, vendor.product.id, vendor.policy.id, vendor.few.id, masterKey.id, count, first, ids, sealed],
+      [environmentId, vendor.product.id, vendor.policy.id, vendor.few.id, masterKey.pepperId, count, first, ids, sealed],
     );
   }
   await client.query(

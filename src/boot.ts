@@ -6,8 +6,9 @@ import { Clock } from './core/clock.js';
 import type { Config } from './core/config.js';
 import { Database } from './core/database.js';
 import { createLogger } from './core/logger.js';
+import { isRotating } from './core/master-key-file.js';
 import { prepareDatabase } from './core/migrate.js';
-import { openDatabase } from './core/open-database.js';
+import { keepsOwnKey, openDatabase } from './core/open-database.js';
 import { RateLimits } from './core/rate-limits.js';
 import { Readiness } from './core/readiness.js';
 
@@ -31,10 +32,11 @@ export interface Running {
 export async function boot(config: Config, log?: DestinationStream): Promise<Running> {
   const opened = await openDatabase(config);
   try {
-    const { masterKey } = opened;
     const logger = createLogger(config.logLevel, log);
-    const applied = await prepareDatabase(opened.url, masterKey.id);
+    const { applied, masterKey } = await prepareDatabase(opened.url, opened.masterKey);
     if (applied.length > 0) logger.info({ applied }, 'migrations applied');
+    if (keepsOwnKey(config) && (await isRotating(config.dataDir)))
+      logger.warn('the master key is being rotated: to end it, stop this server and run "latchkey master-key rotate"');
     for (const name of config.unused) logger.warn(`${name} is set, and has no effect in this version`);
     const database = new Database(opened.url, config.databasePoolSize);
     await database.requireSessions();

@@ -354,7 +354,7 @@ describe('access', () => {
         [id],
       );
       const masterKey = new MasterKey(Buffer.from(testMasterKey(), 'base64'));
-      expect(rows[0]).toMatchObject({ prefix: key.slice(0, 12), suffix: key.slice(-4), pepper_id: masterKey.id });
+      expect(rows[0]).toMatchObject({ prefix: key.slice(0, 12), suffix: key.slice(-4), pepper_id: masterKey.pepperId });
       expect(Buffer.from(masterKey.digestApiKey(key)).equals(rows[0]!.digest)).toBe(true);
       expect(rows[0]!.digest).toHaveLength(32);
       expect(rows[0]!.row).not.toContain(key.slice(12, -4));

@@ -628,7 +628,7 @@ describe('API keys', () => {
     await database.query(
       `INSERT INTO user_key (id, user_id, account_id, all_accounts, name, digest, pepper_id, prefix, suffix, expires_at, updated_at)
        VALUES ($1, $2, $3, true, 'x', $4, $5, $6, $7, $8, now())`,
-      [uuidv7(), user, vendor.account.id, masterKey.digestApiKey(key), masterKey.id, key.slice(0, 12), key.slice(-4), expiresAt],
+      [uuidv7(), user, vendor.account.id, masterKey.digestApiKey(key), masterKey.pepperId, key.slice(0, 12), key.slice(-4), expiresAt],
     );
     return key;
   }

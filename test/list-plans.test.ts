@@ -75,7 +75,7 @@ function fill(of: typeof ids): Promise<unknown> {
             CASE WHEN n % 3000 = 2 THEN now() END, CASE WHEN n % 3000 = 3 THEN now() END, CASE WHEN n % 3000 = 4 THEN now() END,
             jsonb_build_object('orderId', 'A-' || n, 'seats', n % 7), now() - ($6::int - n) * interval '10 minutes', now()
        FROM unnest($7::uuid[], $8::text[]) WITH ORDINALITY AS made (id, sealed, n)`,
-    [of.environmentId, of.productId, of.policyId, of.fewPolicyId, masterKey.id, LICENSES, made, sealed],
+    [of.environmentId, of.productId, of.policyId, of.fewPolicyId, masterKey.pepperId, LICENSES, made, sealed],
   );
 }
 

@@ -987,6 +987,9 @@ const allowedAcrossTenants: Record<string, string> = {
   'signing/signing-keys.service.ts: FIND_PUBLISHED_KEYS': 'the public halves of the keys of that environment',
   'webhooks/delivery.worker.ts: claim deliveries that are due, with what they consist of':
     'of all tenants, in turns between their endpoints; events and secrets are joined by their tenant too',
+  'core/seal-anew.ts: count what each master key has sealed': 'for the operator, when the master key is replaced: numbers alone',
+  'core/seal-anew.ts: seal anew what another master key has sealed':
+    'what is at rest, of every tenant: each value is put back into the row that it came from, by its key and only if it is still the same',
   'webhooks/delivery.worker.ts: give back deliveries that were claimed': 'the same ones, by their ids',
   'webhooks/outcomes.ts: keep what came of deliveries':
     'of many tenants in one transaction: each row gets the tenant of its delivery, and a disabled endpoint is told of within its own',

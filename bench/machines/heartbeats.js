@@ -81,7 +81,7 @@ export async function growth({ settings, masterKey, fleet, cleanup, options }) {
 async function plantSmall(databaseUrl, masterKey, { accounts }) {
   const url = new URL('/small', databaseUrl).href;
   await withClient(databaseUrl, (client) => client.query('CREATE DATABASE small'));
-  await prepareDatabase(url, masterKey.id);
+  await prepareDatabase(url, masterKey);
   const licenses = await withClient(url, (client) => plantFleet(client, masterKey, { accounts, machines: FEW_MACHINES }));
   return { url, licenses };
 }

@@ -20,7 +20,7 @@ export async function startDatabase(masterKey, cleanup) {
     if (home !== null) await rm(home, { recursive: true, force: true });
   });
   const { url } = await starting;
-  await prepareDatabase(url, masterKey.id);
+  await prepareDatabase(url, masterKey);
   return { url, directory };
 }
 

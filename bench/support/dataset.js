@@ -160,7 +160,7 @@ async function insertLicenses(client, masterKey, batch, machines) {
       batch.map(({ policyId }) => policyId),
       batch.map(({ body }) => hex(masterKey.digestGeneratedKey(body))),
       batch.map(({ key, id }) => hex(masterKey.seal(key, id))),
-      masterKey.id,
+      masterKey.pepperId,
       machines,
       CORES_OF_MACHINE,
       MEMORY_MB_OF_MACHINE,

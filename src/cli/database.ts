@@ -7,9 +7,12 @@ import { fields, type Outcome, REFUSED } from './output.js';
 const INTERRUPTED = 130;
 
 /** Open the database of the settings for the time of `work`; an embedded one is stopped again if it was started here. */
-export async function withDatabase<T>(work: (database: OpenDatabase, config: Config) => Promise<T>): Promise<T> {
+export async function withDatabase<T>(
+  work: (database: OpenDatabase, config: Config) => Promise<T>,
+  open: (config: Config) => Promise<OpenDatabase> = visitDatabase,
+): Promise<T> {
   const config = readConfig();
-  const opening = visitDatabase(config);
+  const opening = open(config);
   // The embedded database does not hear Ctrl-C: it would be left running.
   const interrupt = (): void => void opening.then((database) => database.close()).finally(() => process.exit(INTERRUPTED));
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupt);
@@ -33,7 +36,7 @@ export async function tidy(closing: Promise<void>): Promise<void> {
 /** `db migrate` */
 export function migrate(): Promise<Outcome> {
   return withDatabase(async ({ url, masterKey }) => {
-    const applied = await prepareDatabase(url, masterKey.id);
+    const { applied } = await prepareDatabase(url, masterKey);
     const text = applied.length === 0 ? 'The database is up to date.' : applied.map((name) => `applied  ${name}`).join('\n');
     return { document: { applied }, text };
   });

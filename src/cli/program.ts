@@ -42,6 +42,7 @@ function createProgram(): Command {
     program.command('licenses').description('licenses: create, show, list, validate, import, export, and what can be done to them'),
   );
   addEvents(program.command('events').description('events: follow them as they happen, over HTTP'));
+  addMasterKey(program.command('master-key').description('the master key: rotate and status'));
   addDatabase(program.command('db').description('the database: migrate and status'));
   return program;
 }
@@ -213,6 +214,26 @@ function addEvents(events: Command): void {
     .option('--since <event id>', 'begin behind this event; absent = now')
     .option('--json', 'print one JSON document a line, as the API has it')
     .action(perform(async (options: TailOptions) => (await import('./events.js')).tailEvents(options)));
+}
+
+function addMasterKey(masterKey: Command): void {
+  command(masterKey, 'rotate', 'seal everything anew under MASTER_KEY, or under a new key of the data directory; interrupted, run it again')
+    .addHelpText(
+      'after',
+      `
+With MASTER_KEY set, servers go on working:
+  1. give every server the new key in MASTER_KEYS_READABLE
+  2. then make the new key MASTER_KEY, and put the old one into MASTER_KEYS_READABLE, on every server
+  3. when no server has the old one as MASTER_KEY any more, run this with the settings of the second step
+  4. take the old key away
+Without, the key lies in DATA_DIR: stop the server, run this, start it again.`,
+    )
+    .action(perform(async () => (await import('./master-key.js')).rotateMasterKey()));
+  command(
+    masterKey,
+    'status',
+    'count what is sealed under which key. Exit code 1 when anything is under another than the one that seals',
+  ).action(perform(async () => (await import('./master-key.js')).masterKeyStatus()));
 }
 
 function addDatabase(database: Command): void {

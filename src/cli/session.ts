@@ -60,8 +60,8 @@ export class Session {
 
 /** Open, work, close: the schema is brought up to date first, and what the work has left to save is saved at the end. */
 export function inSession<T>(work: (session: Session) => Promise<T>): Promise<T> {
-  return withDatabase(async ({ url, masterKey }, config) => {
-    await prepareDatabase(url, masterKey.id);
+  return withDatabase(async ({ url, masterKey: given }, config) => {
+    const { masterKey } = await prepareDatabase(url, given);
     const database = new Database(url, config.databasePoolSize);
     // What its work leaves to be done behind it, the servers do.
     const core = {

@@ -51,6 +51,11 @@ export const settings = {
     parse: z.string().refine(isMasterKey, 'must be 32 bytes in base64 (openssl rand -base64 32)'),
     help: 'encrypts and peppers what is at rest; generated in DATA_DIR when embedded, required with DATABASE_URL',
   },
+  MASTER_KEYS_READABLE: {
+    parse: list.refine((keys) => keys.every(isMasterKey), 'must be a comma list of keys of 32 bytes in base64 each'),
+    initial: '',
+    help: 'further master keys that open what is at rest, comma list: the one before or the next one, while the key is rotated',
+  },
   PLATFORM_TOKEN: {
     parse: z.string().min(32, 'must have at least 32 characters'),
     help: "operator's token for platform routes; absent = they are closed",
@@ -146,6 +151,8 @@ export class Config {
   readonly dataDir!: string;
   /** 32 bytes; undefined only before the embedded database's own key is read. */
   readonly masterKey?: Buffer;
+  /** 32 bytes each: they open, and never seal. */
+  readonly masterKeysReadable!: Buffer[];
   readonly platformToken?: string;
   readonly openSignup!: boolean;
   /** Whether this process answers requests, does the work behind them, or both. */
@@ -215,6 +222,7 @@ export function loadConfig(given: Environment, file: Environment = {}): Config {
     databasePoolSize: values.DATABASE_POOL_SIZE as number,
     dataDir: values.DATA_DIR as string,
     masterKey: values.MASTER_KEY === undefined ? undefined : Buffer.from(values.MASTER_KEY as string, 'base64'),
+    masterKeysReadable: (values.MASTER_KEYS_READABLE as string[]).map((key) => Buffer.from(key, 'base64')),
     platformToken: values.PLATFORM_TOKEN as string | undefined,
     openSignup: values.OPEN_SIGNUP as boolean,
     role: values.ROLE as Config['role'],

@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
-import { EmbeddedPostgresError, exists, give, type Layout, prepareLayout } from './postgres-layout.js';
+import { DataDirectoryInUse, EmbeddedPostgresError, exists, give, type Layout, prepareLayout } from './postgres-layout.js';
 
 /**
  * PostgreSQL from npm packages, run by its own tools (`initdb`, `pg_ctl`), for when no DATABASE_URL is set.
@@ -174,7 +174,7 @@ async function holdLock(layout: Layout, port: number, dataDir: string): Promise<
   const { rows } = await client.query<{ held: boolean }>('SELECT pg_try_advisory_lock($1) AS held', [IN_USE_LOCK]);
   if (rows[0]?.held === true) return client;
   await client.end();
-  throw new EmbeddedPostgresError(
+  throw new DataDirectoryInUse(
     `The data directory ${dataDir} is in use by another Latchkey process. Stop it, or set DATA_DIR to another directory.`,
   );
 }

@@ -12,6 +12,7 @@ import { routeOf, toErrorAnswer } from './error.filter.js';
 import { MasterKey } from './master-key.js';
 import { isFresh } from './openapi.js';
 import { currentRequest } from './request-context.js';
+import { sealedAnswerContext } from './sealed-columns.js';
 import { fileRuleOf } from './spool.js';
 
 /** As Node spells it. */
@@ -118,12 +119,17 @@ export class IdempotencyInterceptor implements NestInterceptor {
       if (!Buffer.from(row.requestDigest).equals(requestDigest))
         throw new LatchkeyError('IDEMPOTENCY_KEY_REUSED', 'This Idempotency-Key was used with another body.');
       const { status, location, contentType, bodySealed } = row;
-      return { status, location, contentType, body: this.masterKey.open(bodySealed, sealContext(digest)) };
+      return {
+        status,
+        location,
+        contentType,
+        body: this.masterKey.open(bodySealed, sealedAnswerContext(Buffer.from(digest).toString('hex'))),
+      };
     });
   }
 
   private async keep({ digest, requestDigest }: Claim, { status, location, contentType, body }: KeptAnswer): Promise<void> {
-    const bodySealed = this.masterKey.seal(body, sealContext(digest));
+    const bodySealed = this.masterKey.seal(body, sealedAnswerContext(Buffer.from(digest).toString('hex')));
     const expiresAt = keptUntil(this.clock.now());
     await this.database.acrossTenants('keep the first answer to an idempotency key', (db) =>
       db.idempotencyKey.createMany({ data: { digest, requestDigest, status, location, contentType, bodySealed, expiresAt } }),
@@ -174,8 +180,4 @@ function write({ status, location, contentType, body }: KeptAnswer, response: Re
 
 function codeOf({ body }: KeptAnswer): string {
   return (JSON.parse(body) as { code: string }).code;
-}
-
-function sealContext(digest: Uint8Array): string {
-  return `idempotency ${Buffer.from(digest).toString('hex')}`;
 }

@@ -1,5 +1,7 @@
 import pg from 'pg';
 import { DatabaseNotUsable, LOOKUP_ROLE, SYSTEM_ROLE, TENANT_ROLE } from './database.js';
+import { openKeyRing } from './key-ring.js';
+import type { MasterKey } from './master-key.js';
 import { applyMigrations, type MigrationStatus, migrationStatus } from './schema-engine.js';
 
 /** Any two Latchkey processes that boot at once agree on this number. */
@@ -7,13 +9,20 @@ const MIGRATION_LOCK = 7_205_759_404;
 const MINIMUM_VERSION = 150_000;
 const ROLES = [TENANT_ROLE, SYSTEM_ROLE, LOOKUP_ROLE];
 
+/** A database that a server can work on. */
+export interface PreparedDatabase {
+  /** Names of the migrations that were applied just now. */
+  applied: string[];
+  /** The master key of the settings, with what the database keeps: the one to work with. */
+  masterKey: MasterKey;
+}
+
 /**
  * Bring the schema up to date and make sure that the isolation between tenants is real. Of servers that boot at once
  * one migrates, the others wait for it.
- * @returns names of the migrations applied here
  * @throws DatabaseNotUsable
  */
-export async function prepareDatabase(databaseUrl: string, masterKeyId: string): Promise<string[]> {
+export async function prepareDatabase(databaseUrl: string, given: MasterKey): Promise<PreparedDatabase> {
   return withClient(databaseUrl, async (client) => {
     await requireVersion(client);
     await requireRoles(client);
@@ -29,8 +38,8 @@ export async function prepareDatabase(databaseUrl: string, masterKeyId: string):
     }
     const applied = status.pending.length === 0 ? [] : await applyMigrations(databaseUrl);
     await requireIsolation(client);
-    await requireMasterKey(client, masterKeyId);
-    return applied;
+    // With another master key every stored key would be unknown: said at once, instead of answering 401 to everyone.
+    return { applied, masterKey: await openKeyRing(client, given) };
   });
 }
 
@@ -123,16 +132,4 @@ async function requireIsolation(client: pg.Client): Promise<void> {
   );
   if (open.length > 0)
     throw new DatabaseNotUsable(`Row-level security is not forced on: ${open.map((table) => table.relname).join(', ')}.`);
-}
-
-/** With another master key every stored key would be unknown: say so at once instead of answering 401 to everyone. */
-async function requireMasterKey(client: pg.Client, masterKeyId: string): Promise<void> {
-  await client.query(`SET ROLE ${SYSTEM_ROLE}`);
-  const { rows } = await client.query<{ other: boolean }>(
-    'SELECT EXISTS (SELECT FROM api_key) AND NOT EXISTS (SELECT FROM api_key WHERE pepper_id = $1) AS other',
-    [masterKeyId],
-  );
-  await client.query('RESET ROLE');
-  if (rows[0]?.other === true)
-    throw new DatabaseNotUsable('MASTER_KEY is not the one that this database was made with: no stored key could be recognised.');
 }

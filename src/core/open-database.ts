@@ -2,15 +2,17 @@ import { existsSync, readFileSync } from 'node:fs';
 import { parseEnv } from 'node:util';
 import { type Config, ConfigError, loadConfig } from './config.js';
 import { EmbeddedPostgres } from './embedded-postgres.js';
-import { embeddedMasterKey, MasterKey } from './master-key.js';
+import { MasterKey } from './master-key.js';
+import { makeNextKey, readKeyFiles } from './master-key-file.js';
 import { DatabaseNotUsable } from './database.js';
-import { EmbeddedPostgresError } from './postgres-layout.js';
+import { DataDirectoryInUse, EmbeddedPostgresError } from './postgres-layout.js';
 
 /** The way from the environment to a database, which the server and the command line have in common. */
 
 /** A database to connect to, and the key that its secrets are kept with. */
 export interface OpenDatabase {
   url: string;
+  /** As the settings and the data directory say; `prepareDatabase` answers with the one to work with. */
   masterKey: MasterKey;
   /** Whether it is the embedded one. */
   embedded: boolean;
@@ -59,6 +61,34 @@ export async function visitDatabase(config: Config): Promise<OpenDatabase> {
   }
 }
 
+/** Whether the master key lies in the data directory, and is Latchkey's own to replace. */
+export function keepsOwnKey(config: Config): boolean {
+  return config.databaseUrl === undefined && config.masterKey === undefined;
+}
+
+/**
+ * The database of the settings, and the key that it is to go over to. Where Latchkey keeps that key itself, the next one is
+ * made here, once the data directory is held: a running server would not know it.
+ * @throws EmbeddedPostgresError
+ */
+export async function openForRotation(config: Config): Promise<OpenDatabase> {
+  if (!keepsOwnKey(config)) return visitDatabase(config);
+  const opened = await openDatabase(config).catch((error: unknown) => {
+    throw error instanceof DataDirectoryInUse ? new EmbeddedPostgresError(stopFirst(config.dataDir)) : error;
+  });
+  try {
+    await makeNextKey(config.dataDir);
+    return { ...opened, masterKey: await masterKeyOf(config) };
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
+}
+
+function stopFirst(dataDir: string): string {
+  return `The server on ${dataDir} would not know the new master key. Stop it, run "latchkey master-key rotate", and start it again.`;
+}
+
 /** What the operator can mend, a line for each; null for a fault of the program. */
 export function operatorProblems(error: unknown): string[] | null {
   if (error instanceof ConfigError) return error.problems;
@@ -72,5 +102,7 @@ async function attach(config: Config): Promise<OpenDatabase | null> {
 }
 
 async function masterKeyOf(config: Config): Promise<MasterKey> {
-  return new MasterKey(config.masterKey ?? (await embeddedMasterKey(config.dataDir)));
+  const { master, readable } =
+    config.masterKey === undefined ? await readKeyFiles(config.dataDir) : { master: config.masterKey, readable: [] };
+  return new MasterKey(master, { readable: [...readable, ...config.masterKeysReadable] });
 }

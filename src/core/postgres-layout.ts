@@ -16,6 +16,9 @@ const SYSTEM_HOME = '/var/lib/latchkey';
 /** A condition that the operator has to mend; the message says how. */
 export class EmbeddedPostgresError extends Error {}
 
+/** Another process holds it. */
+export class DataDirectoryInUse extends EmbeddedPostgresError {}
+
 export interface Owner {
   uid?: number;
   gid?: number;

@@ -47,7 +47,7 @@ export class RateLimits implements OnApplicationShutdown {
     const counters = Object.keys(limitPolicies).map((policy) => [policy, new LocalCounters(WINDOW_SECONDS * 1000)]);
     this.local = Object.fromEntries(counters) as Record<LimitPolicy, LocalCounters>;
     const { redisUrl } = config;
-    this.shared = redisUrl === undefined ? null : new SharedCounters(redisUrl, `latchkey:${masterKey.id}`, WINDOW_SECONDS, logger);
+    this.shared = redisUrl === undefined ? null : new SharedCounters(redisUrl, `latchkey:${masterKey.pepperId}`, WINDOW_SECONDS, logger);
   }
 
   /** Before the first request, so that it is counted where all are. A Redis that is away is no reason to wait or fail. */

@@ -6,7 +6,7 @@ export function newSecretKey(kind: KeyKind, masterKey: MasterKey) {
   const key = generateApiKey(kind);
   const columns = {
     digest: masterKey.digestApiKey(key),
-    pepperId: masterKey.id,
+    pepperId: masterKey.pepperId,
     prefix: key.slice(0, SHOWN_PREFIX_LENGTH),
     suffix: key.slice(-SHOWN_SUFFIX_LENGTH),
   };

@@ -218,7 +218,7 @@ export function keyColumns(
       parsed.origin === 'vendor' ? masterKey.digestVendorKey(tenant.accountId, key) : masterKey.digestGeneratedKey(parsed.body ?? ''),
     offlineDigest: offlineDigest(masterKey, tenant.accountId, key),
     keySealed: masterKey.seal(key, id),
-    pepperId: masterKey.id,
+    pepperId: masterKey.pepperId,
   };
 }
 

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { Database } from '../../src/core/database.js';
 import { EmbeddedPostgres } from '../../src/core/embedded-postgres.js';
+import { MasterKey } from '../../src/core/master-key.js';
 import { prepareDatabase } from '../../src/core/migrate.js';
 
 /** The database belongs to a role that may make roles and is no superuser, as where an operator has a server of their own. */
@@ -42,7 +43,7 @@ describe('on a database of an ordinary role', () => {
   it('makes the roles that its sessions switch to, and can switch to them, also to one that it made before', async () => {
     const url = await databaseOf('fresh');
     await asUser(url, 'CREATE ROLE latchkey_lookup NOLOGIN');
-    expect(await prepareDatabase(url, 'a master key')).not.toEqual([]);
+    expect((await prepareDatabase(url, new MasterKey(Buffer.alloc(32)))).applied).not.toEqual([]);
     const database = new Database(url, 4);
     await expect(database.requireSessions()).resolves.toBeUndefined();
     await database.close();

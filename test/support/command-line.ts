@@ -29,13 +29,13 @@ let earlier: Promise<unknown> = Promise.resolve();
  * The same command in this process, which spares the second that a process takes to load the program. One at a time:
  * the streams, the environment and the exit code are the process's.
  */
-export function latchkey(args: string[]): Promise<Ended> {
-  const ended = earlier.then(() => runHere(args));
+export function latchkey(args: string[], environment = testEnvironment()): Promise<Ended> {
+  const ended = earlier.then(() => runHere(args, environment));
   earlier = ended.catch(() => undefined);
   return ended;
 }
 
-async function runHere(args: string[]): Promise<Ended> {
+async function runHere(args: string[], environment: Record<string, string>): Promise<Ended> {
   const { env, exitCode } = process;
   const said = { stdout: '', stderr: '' };
   const restore = (['stdout', 'stderr'] as const).map((name) => {
@@ -49,7 +49,7 @@ async function runHere(args: string[]): Promise<Ended> {
     };
     return () => (stream.write = original);
   });
-  process.env = { ...testEnvironment() };
+  process.env = { ...environment };
   process.exitCode = 0;
   try {
     await run(args);

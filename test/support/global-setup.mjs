@@ -27,7 +27,7 @@ export default async function setUp({ maxWorkers }) {
         .map((name) => [name, '0']),
     ),
   };
-  await prepareDatabase(database.url, new MasterKey(masterKey).id);
+  await prepareDatabase(database.url, new MasterKey(masterKey));
   const runDirectory = join(dataDir, 'run');
   const servers = await startSharedServers(maxWorkers, environment, runDirectory);
   globalThis.latchkeyRun = { database, dataDir, servers, secrets: [environment.MASTER_KEY] };
