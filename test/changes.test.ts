@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
 import { anyone, Client, type Reply, send } from './support/client.js';
+import { offlineRequest } from './support/offline-request.js';
 import { sharedServer } from './support/shared-server.js';
 import { testDatabaseUrl } from './support/settings.js';
 import { expectStatus, Vendor } from './support/vendor.js';
@@ -51,6 +52,14 @@ const on = (type: 'product' | 'policy' | 'entitlement' | 'license' | 'machine' |
   scene[type].id,
 ];
 const TIME = expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/) as unknown;
+/** What is kept of a file: nothing of what it says. */
+const checkedOut = ({ kid, expiresAt }: Record<string, unknown>, asked: object = {}) => ({
+  kid,
+  expiresAt,
+  ttlSeconds: 14 * 86_400,
+  encrypted: false,
+  ...asked,
+});
 const terms = (code: string, quantity: number | null = null) => ({ code, quantity, expiresAt: null });
 
 /** A move of the license whose only visible trace is its status. */
@@ -324,6 +333,40 @@ const cases: Case[] = [
     ],
   },
   {
+    route: 'POST /machines/offline-requests',
+    act: ({ api, license }) =>
+      api.post('/machines/offline-requests', { request: offlineRequest(license.key, { fingerprint: 'fingerprint-b' }) }),
+    leaves: (_, { body }) => [
+      {
+        action: 'machine.activated',
+        resource: ['machine', body.data.machineId],
+        before: null,
+        after: expect.objectContaining({ id: body.data.machineId, fingerprint: 'fingerprint-b' }),
+      },
+      { action: 'machine.checked_out', resource: ['machine', body.data.machineId], before: null, after: checkedOut(body.data) },
+    ],
+  },
+  {
+    route: 'POST /machines/{id}/check-out',
+    act: ({ api, machine }) => api.post(`/machines/${machine.id}/check-out`, { ttlSeconds: 3600 }),
+    leaves: (scene, { body }) => [
+      { action: 'machine.checked_out', resource: on('machine', scene), before: null, after: checkedOut(body.data, { ttlSeconds: 3600 }) },
+    ],
+  },
+  {
+    route: 'POST /licenses/{id}/check-out',
+    act: ({ api, license }) => app(api, license).post(`/licenses/${license.id}/check-out`, { encrypt: true }),
+    leaves: (scene, { body }) => [
+      {
+        action: 'license.checked_out',
+        resource: on('license', scene),
+        actor: ['license', scene.license.id],
+        before: null,
+        after: checkedOut(body.data, { encrypted: true }),
+      },
+    ],
+  },
+  {
     route: 'PATCH /machines/{id}',
     act: ({ api, machine }) => api.patch(`/machines/${machine.id}`, { cores: 8 }),
     leaves: (scene) => [{ action: 'machine.updated', resource: on('machine', scene), before: { cores: null }, after: { cores: 8 } }],
@@ -422,6 +465,7 @@ const idle: { what: string; status: number; act: (scene: Scene) => Promise<Reply
   { what: 'no seat', status: 422, act: ({ api, license }) => app(api, license).post('/machines', { fingerprint: 'fingerprint-b', cores: 99 }) },
   { what: 'a seat that is held', status: 200, act: ({ api, license }) => app(api, license).post('/machines', { fingerprint: 'fingerprint' }) },
   { what: 'a heartbeat', status: 200, act: ({ api, machine }) => api.post(`/machines/${machine.id}/heartbeat`) },
+  { what: 'a file that lasts too long', status: 422, act: ({ api, machine }) => api.post(`/machines/${machine.id}/check-out`, { ttlSeconds: 999_999_999 }) },
   { what: 'a process', status: 201, act: ({ api, machine }) => api.post(`/machines/${machine.id}/processes`, { pid: '1' }) },
   { what: 'the end of that process', status: 204, act: ({ api, machine }) => api.delete(`/machines/${machine.id}/processes/1`) },
   { what: 'a validation', status: 200, act: ({ api, license }) => anyone(api.baseUrl).post('/licenses/validate-key', { key: license.key, increment: 1 }) },

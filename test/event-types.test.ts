@@ -262,7 +262,12 @@ const table: Record<EventType, Row | string> = {
     return { id: license.id, object, previous: { policyId: license.policyId } };
   },
   'license.checked_in': licenseAction('check-in', undefined, { lastCheckInAt: anyTime }, { lastCheckInAt: null, nextCheckInAt: anyTime }),
-  'license.checked_out': 'license files are a part that does not exist yet',
+  'license.checked_out': async (scene) => {
+    const license = await scene.licenseUnder();
+    const { kid, expiresAt } = done(await scene.app(license).post(`/licenses/${license.id}/check-out`, { ttlSeconds: 3600 }));
+    const beside = { checkOut: { kid, expiresAt, ttlSeconds: 3600, encrypted: false } };
+    return { id: license.id, object: withoutKey(license), beside, actor: { type: 'license', id: license.id } };
+  },
   'license.expiring': async (scene) => {
     const clock = await scene.clock();
     const license = await scene.licenseUnder({ durationDays: 10 }, { testClockId: clock.id });
@@ -339,7 +344,12 @@ const table: Record<EventType, Row | string> = {
       licenseId: license.id,
     };
   },
-  'machine.checked_out': 'machine files are a part that does not exist yet',
+  'machine.checked_out': async (scene) => {
+    const { license, machine } = await withMachine(scene);
+    const { kid, expiresAt } = done(await scene.acting.post(`/machines/${machine.id}/check-out`, { encrypt: true }));
+    const beside = { checkOut: { kid, expiresAt, ttlSeconds: 14 * 86_400, encrypted: true } };
+    return { id: machine.id, object: machine, licenseId: license.id, beside };
+  },
   'validation.success': async (scene) => {
     await scene.listen(['validation.success', 'validation.failed']);
     const { license, machine } = await withMachine(scene, { maxUses: 5, requireCheckIn: true, checkInIntervalDays: 5 });

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import pg from 'pg';
 import type { Running } from '../src/boot.js';
 import { IdempotencyWorker } from '../src/core/idempotency.worker.js';
+import { offlineRequest } from './support/offline-request.js';
 import { anyone, Client, type Reply, send, withKey } from './support/client.js';
 import { eventsArePassedOn } from './support/outbox.js';
 import { startServer } from './support/server.js';
@@ -101,6 +102,15 @@ const requests: Record<string, (vendor: Vendor) => Promise<Made>> = {
     return { path: `${path}/reset` };
   },
   'POST /api/v1/licenses/{id}/rotate-key': async (vendor) => ({ ...(await move(vendor, 'rotate-key')), body: { overlapSeconds: 60 } }),
+  'POST /api/v1/licenses/{id}/check-out': async (vendor) => ({ path: `/licenses/${(await vendor.licenseUnder({})).id}/check-out` }),
+  'POST /api/v1/machines/{id}/check-out': async (vendor) => {
+    const machine = await vendor.activate(await vendor.licenseUnder({}), unique('fingerprint'));
+    return { path: `/machines/${machine.id}/check-out`, body: { ttlSeconds: 3600, encrypt: true } };
+  },
+  'POST /api/v1/machines/offline-requests': async (vendor) => ({
+    path: '/machines/offline-requests',
+    body: { request: offlineRequest((await vendor.licenseUnder({})).key) },
+  }),
   'POST /api/v1/licenses/{id}/reset-machines': async (vendor) => {
     const license = await vendor.licenseUnder({});
     await vendor.activate(license, unique('fingerprint'));

@@ -8,6 +8,7 @@ import { VERSION } from '../src/core/version.js';
 import { errorCodes } from '../src/domain/errors.js';
 import { allScopes } from '../src/domain/scopes.js';
 import { anyone, type Client, type Reply, send, type Sending, withKey } from './support/client.js';
+import { offlineRequest } from './support/offline-request.js';
 import { eventually } from './support/eventually.js';
 import { startServer } from './support/server.js';
 import { TEST_PLATFORM_TOKEN, testDatabaseUrl } from './support/settings.js';
@@ -77,6 +78,9 @@ const FRESH = [
 /** Answered with a line for each thing. */
 const LINES = ['GET /api/v1/licenses/export'];
 const NDJSON = 'application/x-ndjson';
+/** Answered with a file. */
+const FILES = ['GET /api/v1/licenses/{id}/check-out', 'GET /api/v1/machines/{id}/check-out'];
+const FILE = 'application/octet-stream';
 /** Goes on for ever; what it tells is tested where it is opened (streams.test.ts). */
 const STREAM = 'GET /api/v1/events/stream';
 /** Is no answer at all. */
@@ -191,7 +195,8 @@ describe('the OpenAPI document', () => {
       for (const [status, response] of successes) {
         expect([nameOf(operation), response.description]).toEqual([nameOf(operation), expect.stringMatching(/\S/)]);
         if (nameOf(operation) === WEB_SOCKET) continue;
-        const type = nameOf(operation) === STREAM ? 'text/event-stream' : LINES.includes(nameOf(operation)) ? NDJSON : 'application/json';
+        const special = LINES.includes(nameOf(operation)) ? NDJSON : FILES.includes(nameOf(operation)) ? FILE : 'application/json';
+        const type = nameOf(operation) === STREAM ? 'text/event-stream' : special;
         const schema = response.content?.[type]?.schema;
         expect([nameOf(operation), status, schema === undefined]).toEqual([nameOf(operation), status, status === '204']);
         expect([nameOf(operation), 'Location' in (response.headers ?? {})]).toEqual([
@@ -373,6 +378,12 @@ describe('the OpenAPI document', () => {
               nameOf(operation),
               [],
             ]);
+        } else if (content?.[FILE] !== undefined) {
+          expect([nameOf(operation), reply.headers['content-type'], reply.text]).toEqual([
+            nameOf(operation),
+            FILE,
+            expect.stringMatching(/^-----BEGIN LATCHKEY /),
+          ]);
         } else if (schema === undefined) expect([nameOf(operation), reply.text]).toEqual([nameOf(operation), '']);
         else expect([nameOf(operation), mismatches(reply.body, schema, document.components.schemas, '')]).toEqual([nameOf(operation), []]);
       }
@@ -508,6 +519,16 @@ async function answersOfEach(vendor: Vendor, operations: Operation[]): Promise<M
   for (const action of ['validate', 'explain']) await call(api, 'POST', `/licenses/${license.id}/${action}`, validation);
   for (const action of ['check-in', 'renew', 'suspend', 'reinstate', 'ban', 'unban'])
     await call(api, 'POST', `/licenses/${license.id}/${action}`);
+
+  for (const path of [`/licenses/${license.id}/check-out`, `/machines/${machine.id}/check-out`]) {
+    await call(vendor.app(license), 'POST', path);
+    await call(api, 'POST', path, { ttlSeconds: 3600, encrypt: true });
+    await call(api, 'GET', `${path}?ttlSeconds=3600&encrypt=false`);
+  }
+  const offline = { request: offlineRequest(license.key, { fingerprint: activation.fingerprint }) };
+  await call(api, 'POST', '/machines/offline-requests', offline);
+  await call(api, 'DELETE', `/machines/${(await api.get('/machines?fingerprint=fingerprint-2')).body.data[0].id}`);
+  await call(api, 'POST', '/machines/offline-requests', { request: offlineRequest(license.key) });
 
   await call(api, 'GET', `/licenses/${license.id}/history`);
   await call(api, 'GET', `/licenses/${license.id}?at=${new Date().toISOString()}`);

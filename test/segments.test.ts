@@ -44,6 +44,8 @@ const bodies: Record<string, (world: World) => object> = {
   'POST /licenses/{id}/transfer': ({ policies }) => ({ policyId: policies }),
   'POST /licenses/{id}/usage': () => ({ increment: 1 }),
   'POST /licenses/{id}/rotate-key': () => ({ overlapSeconds: 60 }),
+  'POST /licenses/{id}/check-out': () => ({ ttlSeconds: 3600 }),
+  'POST /machines/{id}/check-out': () => ({ ttlSeconds: 3600 }),
   'PATCH /machines/{id}': () => ({ name: 'touched' }),
   'POST /machines/{id}/processes': () => ({ pid: unique('pid') }),
   'PATCH /webhooks/{id}': () => ({ description: 'touched' }),

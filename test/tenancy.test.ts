@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
+import { offlineRequest } from './support/offline-request.js';
 import { anyone, Client, type Reply, send, withLicense } from './support/client.js';
 import { eventsArePassedOn } from './support/outbox.js';
 import { sharedServer } from './support/shared-server.js';
@@ -136,7 +137,10 @@ const validBodies: Record<string, (world: World) => object> = {
   'POST /api/v1/licenses/{id}/transfer': ({ policy }) => ({ policyId: policy }),
   'POST /api/v1/licenses/{id}/usage': () => ({ increment: 1 }),
   'POST /api/v1/licenses/{id}/rotate-key': () => ({ overlapSeconds: 60 }),
+  'POST /api/v1/licenses/{id}/check-out': () => ({ ttlSeconds: 3600 }),
   'POST /api/v1/machines': ({ license }) => ({ licenseId: license, fingerprint: unique('fingerprint') }),
+  'POST /api/v1/machines/offline-requests': ({ licenseKey }) => ({ request: offlineRequest(licenseKey) }),
+  'POST /api/v1/machines/{id}/check-out': () => ({ ttlSeconds: 3600 }),
   'PATCH /api/v1/machines/{id}': () => ({ name: 'touched' }),
   'POST /api/v1/machines/{id}/processes': () => ({ pid: unique('pid') }),
   'POST /api/v1/signing-keys/rotate': () => ({ revokePrevious: false }),
@@ -959,6 +963,8 @@ const allowedAcrossTenants: Record<string, string> = {
   'licenses/expiry.worker.ts: find licenses whose expiry is to be announced':
     'of all tenants, by their expiry alone; each is then announced within its own',
   'licenses/creation.service.ts: TAKEN_KEYS': 'whether a key is free: in every environment, and no more than that is told',
+  'licenses/offline-digest.worker.ts: find licenses without an offline digest':
+    'of all tenants, by nothing but that they have none; each is then made within its own',
   'licenses/last-validated.worker.ts: keep lastValidatedAt of licenses': 'times of many licenses in one statement; can write nothing else',
   'licenses/validation-events.service.ts: FIND_REST_OF_LICENSES': 'licenses of many tenants in one statement, each validated by its own',
   'licenses/validation-events.service.ts: KEEP_EVENTS': 'events of those, each with the environment of its license; can only insert',

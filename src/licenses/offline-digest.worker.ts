@@ -1,12 +1,12 @@
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import type { Logger } from 'pino';
-import { Database, type Db } from '../core/database.js';
+import { Database, type Db, type Tenant } from '../core/database.js';
 import { LOGGER } from '../core/logger.js';
 import { MasterKey } from '../core/master-key.js';
-import { Recurring, takeTurn } from '../core/recurring.js';
+import { Recurring, takeTurn, withinEach } from '../core/recurring.js';
 import { Role } from '../core/role.js';
 import { offlineDigest } from './creation.plan.js';
-import { holdUndigested, keepDigests, type Undigested } from './offline-digest.query.js';
+import { findUndigested, holdSealedKeys, keepDigests, type Undigested } from './offline-digest.query.js';
 
 const INTERVAL_MS = 3_600_000;
 /** Licenses that one transaction fills in. */
@@ -50,14 +50,21 @@ export class OfflineDigestWorker implements OnApplicationBootstrap, OnApplicatio
 
   /** Where the next goes on, or null when nothing is left or it is another's turn. */
   private fillBatch(after: string): Promise<string | null> {
-    return this.database.acrossTenants('fill in offline digests of licenses', async (db) =>
-      (await takeTurn(db, 'offlineDigests')) ? this.fillHeld(db, await holdUndigested(db, after, BATCH)) : null,
-    );
+    return this.database.inOneTransaction(async () => {
+      const found = await this.database.acrossTenants('find licenses without an offline digest', async (db) =>
+        (await takeTurn(db, 'offlineDigests')) ? findUndigested(db, after, BATCH) : [],
+      );
+      await withinEach(this.database, this.logger, 'offline digests of an environment could not be made', found, (db, tenant, licenses) =>
+        this.fillIn(db, tenant, licenses),
+      );
+      return found.at(-1)?.id ?? null;
+    });
   }
 
-  private async fillHeld(db: Db, licenses: readonly Undigested[]): Promise<string | null> {
+  private async fillIn(db: Db, { accountId }: Tenant, licenses: readonly Undigested[]): Promise<void> {
     const digests = new Map<string, Uint8Array<ArrayBuffer>>();
-    for (const { id, accountId, keySealed } of licenses) {
+    const ids = licenses.map(({ id }) => id);
+    for (const { id, keySealed } of await holdSealedKeys(db, ids)) {
       try {
         digests.set(id, offlineDigest(this.masterKey, accountId, this.masterKey.open(keySealed, id)));
       } catch (error) {
@@ -66,6 +73,5 @@ export class OfflineDigestWorker implements OnApplicationBootstrap, OnApplicatio
       }
     }
     await keepDigests(db, digests);
-    return licenses.at(-1)?.id ?? null;
   }
 }

@@ -51,5 +51,5 @@ BEGIN
 END
 $$;
 
--- For who fills it in.
-GRANT SELECT ("id", "environment_id", "key_sealed", "offline_digest", "deleted_at"), UPDATE ("offline_digest") ON "license" TO latchkey_system;
+-- For who fills it in, to find where; the keys themselves are opened within their tenants.
+GRANT SELECT ("environment_id", "offline_digest", "deleted_at") ON "license" TO latchkey_system;
