@@ -118,11 +118,12 @@ export class StandIn {
   }
 }
 
-export function sendJson(response: ServerResponse, status: number, body: unknown, headers: Record<string, string> = {}): undefined {
+export function sendJson(response: ServerResponse, status: number, body: unknown, headers: Record<string, string> = {}): object {
   response.writeHead(status, { 'content-type': 'application/json', ...headers });
   response.end(JSON.stringify(body));
+  return {};
 }
 
-/** An error as the API has it. */
-export const refuse = (response: ServerResponse, status: number, code: string, headers: Record<string, string> = {}): undefined =>
+/** An error as the API has it; the answer is then complete. */
+export const refuse = (response: ServerResponse, status: number, code: string, headers: Record<string, string> = {}): object =>
   sendJson(response, status, { error: 'Refused', code, message: code, requestId: 'request-1' }, headers);
