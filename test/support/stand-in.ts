@@ -114,7 +114,7 @@ export class StandIn {
     };
     this.heard.push(heard);
     const data = await this.behave(heard, response);
-    if (data !== undefined && !response.headersSent) sendJson(response, 200, { data });
+    if (data !== undefined && !response.headersSent && !response.destroyed) sendJson(response, 200, { data });
   }
 }
 
