@@ -121,7 +121,7 @@ describe('the SDK', () => {
 
   const lies: [string, Validation['reason'], string | null, Behaviour][] = [
     ['answers nothing', 'unreachable', null, never],
-    ['hangs up', 'unreachable', null, (_heard, response) => void response.destroy()],
+    ['hangs up', 'unreachable', null, (_heard, response) => response.destroy()],
     [
       'hangs up in the middle',
       'unreachable',
@@ -136,10 +136,10 @@ describe('the SDK', () => {
     ['says 503', 'unreachable', null, away],
     ['says 429', 'unreachable', null, (_heard, response) => refuse(response, 429, 'RATE_LIMITED', { 'retry-after': '3600' })],
     ['says 403', 'proof_missing', null, (_heard, response) => refuse(response, 403, 'LICENSE_REVOKED')],
-    ['talks garbage', 'unreachable', null, (_heard, response) => void response.end('<html>Sign in to the hotel</html>')],
-    ['says nothing', 'unreachable', null, (_heard, response) => void response.end()],
+    ['talks garbage', 'unreachable', null, (_heard, response) => response.end('<html>Sign in to the hotel</html>')],
+    ['says nothing', 'unreachable', null, (_heard, response) => response.end()],
     ['says null', 'unreachable', null, (_heard, response) => sendJson(response, 200, null)],
-    ['leads elsewhere', 'unreachable', null, (_heard, response) => void response.writeHead(307, { location: '/elsewhere' }).end()],
+    ['leads elsewhere', 'unreachable', null, (_heard, response) => response.writeHead(307, { location: '/elsewhere' }).end()],
     ['says valid, unsigned', 'proof_missing', null, () => ({ valid: true, code: 'VALID' })],
     ['says invalid, unsigned', 'proof_missing', null, () => ({ valid: false, code: 'REVOKED' })],
     ['says that there is no such license', 'proof_missing', null, () => ({ valid: false, code: 'NOT_FOUND', token: null })],

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { createClient, type ClientOptions, memoryStore, type ProofError, type Store, verifyFile } from '../sdk/src/index.js';
+import { createClient, type ClientOptions, type ProofError, type Store, verifyFile } from '../sdk/src/index.js';
 import { type Proof, verifyDocument } from '../sdk/src/documents.js';
 import { type Held, judge, nothing, scopeOf, withAnswer } from '../sdk/src/judge.js';
 import { type Jwks, PublicKeys } from '../sdk/src/keys.js';
@@ -345,8 +345,8 @@ describe('the SDK offline', () => {
       };
       result: { claims?: object; refused?: string };
     }
-    const read = <T>(name: string) => JSON.parse(readFileSync(new URL(`./vectors/${name}.json`, import.meta.url), 'utf8')) as T;
-    const keySets = read<Record<string, Jwks>>('keys');
+    const read = (name: string): unknown => JSON.parse(readFileSync(new URL(`./vectors/${name}.json`, import.meta.url), 'utf8'));
+    const keySets = read('keys') as Record<string, Jwks>;
     const verify = async ({ document = '', keySet, expect: expected }: Vector) => {
       const { kind, audience: account, environment, fingerprint = null, license: licenseId, now, nonce, licenseKey, product } = expected;
       const keys = keySets[keySet]!;
@@ -373,7 +373,7 @@ describe('the SDK offline', () => {
 
     it.each(['tokens', 'files', 'encrypted', 'air-gapped', 'bit-flips'])('of %s', async (name) => {
       const differing: string[] = [];
-      for (const vector of read<Vector[]>(name).filter(({ document }) => document !== undefined)) {
+      for (const vector of (read(name) as Vector[]).filter(({ document }) => document !== undefined)) {
         const outcome = await verify(vector).catch((error: unknown) => error as ProofError);
         // The verifiers are given the key as it is displayed; the SDK as it was typed.
         if (vector.name.endsWith('license key in small letters')) continue;

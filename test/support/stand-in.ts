@@ -114,15 +114,16 @@ export class StandIn {
     };
     this.heard.push(heard);
     const data = await this.behave(heard, response);
-    if (data !== undefined && !response.headersSent) sendJson(response, 200, { data });
+    if (data !== undefined && !response.headersSent && !response.destroyed) sendJson(response, 200, { data });
   }
 }
 
-export function sendJson(response: ServerResponse, status: number, body: unknown, headers: Record<string, string> = {}): undefined {
+export function sendJson(response: ServerResponse, status: number, body: unknown, headers: Record<string, string> = {}): object {
   response.writeHead(status, { 'content-type': 'application/json', ...headers });
   response.end(JSON.stringify(body));
+  return {};
 }
 
-/** An error as the API has it. */
-export const refuse = (response: ServerResponse, status: number, code: string, headers: Record<string, string> = {}): undefined =>
+/** An error as the API has it; the answer is then complete. */
+export const refuse = (response: ServerResponse, status: number, code: string, headers: Record<string, string> = {}): object =>
   sendJson(response, status, { error: 'Refused', code, message: code, requestId: 'request-1' }, headers);
