@@ -10,7 +10,7 @@ const forbid = (files, group, message) => ({
   rules: { '@typescript-eslint/no-restricted-imports': ['error', { patterns: group.map((pattern) => ({ ...pattern, message })) }] },
 });
 const FEATURES =
-  'tokens|accounts|users|api-keys|products|policies|entitlements|licenses|machines|signing|test-clocks|events|webhooks|audit|service';
+  'tokens|accounts|users|api-keys|products|policies|entitlements|licenses|machines|offline|signing|test-clocks|events|webhooks|audit|service';
 
 export default tseslint.config(
   { ignores: ['**/dist/', 'src/generated/', '**/node_modules/', '.latchkey/'] },
@@ -19,7 +19,7 @@ export default tseslint.config(
     languageOptions: {
       parserOptions: {
         projectService: {
-          allowDefaultProject: ['*.js', 'bin/*.js', 'bench/*.js', 'scripts/*.mjs', 'test/support/*.mjs', 'test/vectors/*.mjs'],
+          allowDefaultProject: ['*.js', 'bin/*.js', 'bench/*.js', 'examples/*/*.js', '{scripts,sdk/scripts,test/support,test/vectors}/*.mjs'],
         },
         tsconfigRootDir: import.meta.dirname,
       },

@@ -9,9 +9,11 @@ import { EntitlementsModule } from './entitlements/entitlements.module.js';
 import { EventsModule } from './events/events.module.js';
 import { LicensesModule } from './licenses/licenses.module.js';
 import { MachinesModule } from './machines/machines.module.js';
+import { OfflineModule } from './offline/offline.module.js';
 import { PoliciesModule } from './policies/policies.module.js';
 import { ProductsModule } from './products/products.module.js';
 import { ServiceModule } from './service/service.module.js';
+import { SigningModule } from './signing/signing.module.js';
 import { TestClocksModule } from './test-clocks/test-clocks.module.js';
 import { TokensModule } from './tokens/tokens.module.js';
 import { UsersModule } from './users/users.module.js';
@@ -32,6 +34,8 @@ import { WebhooksModule } from './webhooks/webhooks.module.js';
     EntitlementsModule,
     LicensesModule,
     MachinesModule,
+    OfflineModule,
+    SigningModule,
     TestClocksModule,
     EventsModule,
     WebhooksModule,

@@ -26,6 +26,7 @@ export class MasterKey {
   readonly accessTokenKey: { id: string; privateKey: KeyObject; publicKey: KeyObject };
   private readonly apiKeyPepper: KeyObject;
   private readonly licenseKeyPepper: KeyObject;
+  private readonly offlineKeyPepper: KeyObject;
   private readonly idempotencyPepper: KeyObject;
   private readonly sealingKey: Buffer;
 
@@ -36,6 +37,7 @@ export class MasterKey {
     this.licenseKeyTagSecret = createSecretKey(derive('license key tag'));
     this.apiKeyPepper = createSecretKey(derive('api key pepper'));
     this.licenseKeyPepper = createSecretKey(derive('license key pepper'));
+    this.offlineKeyPepper = createSecretKey(derive('offline key pepper'));
     this.idempotencyPepper = createSecretKey(derive('idempotency pepper'));
     this.sealingKey = derive('sealing');
     this.accessTokenKey = signingKey(derive('access token signing'));
@@ -53,6 +55,11 @@ export class MasterKey {
   /** The account's id is part of the digest: the same key of another vendor is another digest. */
   digestVendorKey(accountId: string, key: string): Uint8Array<ArrayBuffer> {
     return hmac(this.licenseKeyPepper, `vendor:${accountId}:${key}`);
+  }
+
+  /** `keyDigest` is the SHA-256 of a license key as displayed, in lower-case hex: all that a machine without a network shows of it. */
+  digestOfflineKey(accountId: string, keyDigest: string): Uint8Array<ArrayBuffer> {
+    return hmac(this.offlineKeyPepper, `offline:${accountId}:${keyDigest}`);
   }
 
   /** What a kept answer is found by: credential, method, path and the caller's key. */

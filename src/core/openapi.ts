@@ -226,6 +226,7 @@ const tags = {
   Licenses: 'What a customer holds.',
   Machines: 'Where a license runs: one seat each.',
   'Test clocks': 'Time that is turned by hand, for licenses of the test environment.',
+  'Signing keys': 'What signed answers and license files are checked with.',
   Events: 'What happened, as webhooks and streams are told of it.',
   Webhooks: 'Addresses of the vendor that are told of events, and what was sent to them.',
   'Audit log': 'Who did what to which resource when, and who was refused.',

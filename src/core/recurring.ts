@@ -12,6 +12,7 @@ export const TURNS = {
   machines: 7_215_530_096,
   events: 7_215_530_097,
   retention: 7_215_530_098,
+  offlineDigests: 7_215_530_099,
 } as const;
 
 /** Whether this server may do this work until the end of the transaction: no other one does. */

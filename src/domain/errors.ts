@@ -114,6 +114,21 @@ export const errorCodes = {
     title: 'The machine is dead',
     help: 'Its heartbeat stayed away for too long. Deactivate and activate it again.',
   },
+  OFFLINE_NOT_ALLOWED: {
+    status: 422,
+    title: 'The policy allows no license or machine files',
+    help: "The policy's `offlineAllowed` says so.",
+  },
+  OFFLINE_TTL_EXCEEDED: {
+    status: 422,
+    title: 'The file would last longer than the policy allows',
+    help: "`details.max` is how many seconds it may last: the policy's `offlineMaxDays`.",
+  },
+  LICENSE_NOT_VALID: {
+    status: 422,
+    title: 'A validation would fail now',
+    help: '`details.code` is what a validation answers.',
+  },
   PRODUCT_HAS_LICENSES: { status: 422, title: 'The product has licenses', help: 'Delete or transfer them first.' },
   POLICY_HAS_LICENSES: { status: 422, title: 'The policy has licenses', help: 'Delete or transfer them first.' },
   TEST_CLOCK_HAS_LICENSES: { status: 422, title: 'The test clock has licenses', help: 'Delete them, or detach them from it, first.' },

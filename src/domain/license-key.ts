@@ -1,4 +1,4 @@
-import { createHmac, type KeyObject, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHash, createHmac, type KeyObject, randomBytes, timingSafeEqual } from 'node:crypto';
 
 /**
  * Generated license keys: `<prefix>-XXXX-XXXX-XXXX-XXXX-XXXX-XXXX` in Crockford base32
@@ -54,6 +54,11 @@ function generatedBody(typed: string): string | null {
 /** A key that was rotated out is unknown from `validUntil` on; null = it was not rotated out. */
 export function isRotatedOut(validUntil: Date | null, now: Date): boolean {
   return validUntil !== null && now >= validUntil;
+}
+
+/** SHA-256 of the key as displayed, in hex: what an app on a machine without a network shows of its key (contract: offline.md). */
+export function shownDigest(key: string): string {
+  return createHash('sha256').update(key).digest('hex');
 }
 
 function tagOf(random: Buffer, tagSecret: KeyObject): Buffer {

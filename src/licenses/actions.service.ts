@@ -13,7 +13,7 @@ import { totalsOfNone } from '../domain/seats.js';
 import { entitlementIds } from '../entitlements/entitlements.query.js';
 import { deactivateAll } from '../machines/machines.query.js';
 import { ChangeService } from './change.service.js';
-import { keyColumns } from './creation.plan.js';
+import { keyColumns, offlineDigest } from './creation.plan.js';
 import { requireKeyIsFree } from './keys.query.js';
 import type { AttachLicenseEntitlementsBody, RotateLicenseKeyBody, TransferLicenseBody } from './actions.dto.js';
 import type { LicenseView } from './licenses.dto.js';
@@ -71,6 +71,9 @@ export class ActionsService {
       if (Buffer.compare(columns.keyDigest, license.keyDigest) === 0) throw taken('key');
       rotated = this.masterKey.open(columns.keySealed, id);
       const { keyDigest, pepperId } = license;
+      // Of the key itself: of one that is older than offline digests, none may be stored yet.
+      const shown = this.masterKey.open(license.keySealed, id);
+      const former = { keyDigest, pepperId, offlineDigest: offlineDigest(this.masterKey, caller.tenant.accountId, shown) };
       const validUntil = new Date(now.getTime() + overlapSeconds * 1000);
       return {
         columns,
@@ -79,8 +82,7 @@ export class ActionsService {
           // What it had once it may have again: then that is its key, and no former one.
           const isOver = [{ validUntil: { lte: now } }, { keyDigest: columns.keyDigest }];
           await db.formerLicenseKey.deleteMany({ where: { licenseId: id, OR: isOver } });
-          if (overlapSeconds > 0)
-            await db.formerLicenseKey.create({ data: { licenseId: id, keyDigest, pepperId, validUntil, createdAt: now } });
+          if (overlapSeconds > 0) await db.formerLicenseKey.create({ data: { licenseId: id, ...former, validUntil, createdAt: now } });
         },
         facts: { keyOrigin: columns.keyOrigin, formerKeyValidUntil: validUntil },
       };

@@ -3,7 +3,7 @@ import type { Tenant } from '../core/database.js';
 import type { MasterKey } from '../core/master-key.js';
 import { invalid, type Issue, LatchkeyError } from '../domain/errors.js';
 import { announcedAlready } from '../domain/expiry.js';
-import { generateLicenseKey, parseLicenseKey } from '../domain/license-key.js';
+import { generateLicenseKey, parseLicenseKey, shownDigest } from '../domain/license-key.js';
 import type { LicenseStatus } from '../domain/license-state.js';
 import { totalsOfNone, totalsWith } from '../domain/seats.js';
 import { takenOverState, takenOverTerm } from '../domain/taken-over.js';
@@ -198,6 +198,11 @@ function keyProblemOf(key: string | undefined, { masterKey, takesBackKeys }: Key
   return parsed.body === null ? 'looks like a generated key, but was not generated here' : null;
 }
 
+/** What a license is found by when a machine without a network asks for it; `key` as displayed. */
+export function offlineDigest(masterKey: MasterKey, accountId: string, key: string): Uint8Array<ArrayBuffer> {
+  return masterKey.digestOfflineKey(accountId, shownDigest(key));
+}
+
 /** What is stored of a license's key: the vendor's own, or one that is generated for the product. */
 export function keyColumns(
   id: string,
@@ -211,6 +216,7 @@ export function keyColumns(
     keyOrigin: parsed.origin,
     keyDigest:
       parsed.origin === 'vendor' ? masterKey.digestVendorKey(tenant.accountId, key) : masterKey.digestGeneratedKey(parsed.body ?? ''),
+    offlineDigest: offlineDigest(masterKey, tenant.accountId, key),
     keySealed: masterKey.seal(key, id),
     pepperId: masterKey.id,
   };

@@ -4,6 +4,7 @@ import type { EnvironmentName } from '../domain/api-key.js';
 import type { Entitlement } from '../domain/entitlements.js';
 import { machineStatus, machineStatuses, type MachineStatus, nextHeartbeatAt } from '../domain/heartbeat.js';
 import { licenseStatus, licenseStatuses, type LicenseStatus } from '../domain/license-state.js';
+import { FINGERPRINT } from '../domain/machine.js';
 import { matchesOf } from '../domain/matching.js';
 import { MAX_INCREMENT } from '../domain/usage.js';
 import type { Metadata } from '../domain/metadata.js';
@@ -18,7 +19,6 @@ import {
   type Verdict,
 } from '../domain/validation.js';
 import { rules } from '../domain/validation-rules.js';
-import { FINGERPRINT } from '../machines/machines.dto.js';
 import { HeldEntitlementView } from './licenses.dto.js';
 
 /** What a copy says of itself. */
@@ -58,7 +58,12 @@ export class ValidateBody {
   @Email({ help: 'The user that the license must belong to, whatever the case.', optional: true })
   userEmail?: string;
 
-  @Text({ help: 'Comes back in the answer. (Answers are not signed in this version.)', max: 128, optional: true, example: 'f3a9c1' })
+  @Text({
+    help: 'Comes back in the answer, and in its signed form `token`: a new one each time shows that the answer is not an older one.',
+    max: 128,
+    optional: true,
+    example: 'f3a9c1',
+  })
   nonce?: string;
 
   @Integer({ help: 'Count so many uses, if the license is valid.', min: 1, max: MAX_INCREMENT, optional: true, example: 1 })
@@ -181,6 +186,14 @@ export class ValidationView {
 
   @Text({ help: 'What was sent; null = nothing.', max: 128, nullable: true, example: null })
   nonce!: string | null;
+
+  @Text({
+    help: 'The answer as a signed document: a compact JWS of the type `latchkey-validation+jwt`, for an app to check with the keys of `/.well-known/jwks.json` and to go on by, until its `exp`, while the server cannot be reached. null = no nonce was sent, or there is no such license.',
+    max: 65_536,
+    nullable: true,
+    example: null,
+  })
+  token!: string | null;
 }
 
 export class RuleView {
@@ -220,10 +233,11 @@ export function toValidationRequest(body: ValidateBody): ValidationRequest {
 }
 
 export function toNotFoundView(verdict: Verdict, checkedAt: Date, nonce: string | undefined): ValidationView {
-  return { ...verdict, license: null, machine: null, entitlements: [], checkedAt, nonce: nonce ?? null };
+  return { ...verdict, license: null, machine: null, entitlements: [], checkedAt, nonce: nonce ?? null, token: null };
 }
 
-export function toValidationView(verdict: Verdict, facts: Facts, nonce: string | undefined): ValidationView {
+/** `token` is the same, signed. */
+export function toValidationView(verdict: Verdict, facts: Facts, nonce: string | undefined, token: string | null = null): ValidationView {
   return {
     ...verdict,
     license: toValidatedLicense(facts),
@@ -231,10 +245,11 @@ export function toValidationView(verdict: Verdict, facts: Facts, nonce: string |
     entitlements: entitlementsOf(facts),
     checkedAt: facts.now,
     nonce: nonce ?? null,
+    token,
   };
 }
 
-function toValidatedLicense({ license, policy, environment, now }: Facts): ValidatedLicenseView {
+export function toValidatedLicense({ license, policy, environment, now }: Facts): ValidatedLicenseView {
   return {
     id: license.id,
     name: license.name,

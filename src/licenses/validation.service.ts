@@ -19,6 +19,8 @@ import {
   tracesOf,
   type ValidationRequest,
 } from '../domain/validation.js';
+import { validationClaims, validationValidity } from '../domain/validation-token.js';
+import { Signer } from '../signing/signer.js';
 import { LastValidatedWorker } from './last-validated.worker.js';
 import { type LicenseRow, toLicenseEntry } from './licenses.dto.js';
 import { loadLicense } from './licenses.query.js';
@@ -44,6 +46,7 @@ export class ValidationService {
     private readonly lastValidated: LastValidatedWorker,
     private readonly rateLimits: RateLimits,
     private readonly events: ValidationEventsService,
+    private readonly signer: Signer,
   ) {}
 
   /** Never an error for a business outcome: also an unknown key is an answer. 429 for who asks too often, or guesses. */
@@ -54,21 +57,29 @@ export class ValidationService {
     await this.limit(found);
     const decision = found === null ? null : await this.decide(asked(found, request, now));
     if (decision === null) return toNotFoundView(notFoundVerdict, now, body.nonce);
-    return toValidationView(decision.verdict, decision.facts, body.nonce);
+    return this.answer(decision, body.nonce);
   }
 
   /** The same by id, within the tenant. 404 for a license that is not there. */
   async validate(tenant: Tenant, id: string, body: ValidateBody): Promise<ValidationView> {
     const decision = await this.decide(await this.find(tenant, id, body));
     if (decision === null) throw notFound('license');
-    return toValidationView(decision.verdict, decision.facts, body.nonce);
+    return this.answer(decision, body.nonce);
   }
 
-  /** What `validate` would answer, with every rule's part in it; leaves nothing behind. */
+  /** What `validate` would answer, with every rule's part in it; leaves nothing behind, and is nothing for an app to go on by. */
   async explain(tenant: Tenant, id: string, body: ValidateBody): Promise<ExplanationView> {
     const facts = await this.find(tenant, id, body);
     const { verdict, rules } = explain(facts);
     return { ...toValidationView(verdict, settled(facts, verdict), body.nonce), rules };
+  }
+
+  /** Signed where a nonce was sent: after all that the decision leaves is stored, and at no cost to who sends none. */
+  private async answer({ verdict, facts }: Decision, nonce: string | undefined): Promise<ValidationView> {
+    if (nonce === undefined) return toValidationView(verdict, facts, nonce);
+    const claims = validationClaims(verdict, facts, nonce);
+    const { document } = await this.signer.sign(facts, 'validation', facts.license.id, claims, validationValidity(verdict, facts));
+    return toValidationView(verdict, facts, nonce, document);
   }
 
   /** After the look-up: whoever has used up their guesses still gets verdicts on keys that there are. */

@@ -61,6 +61,9 @@ interface Judged extends Seats {
 
 type Outcome = Answer<MachineView> | Refusal;
 
+/** What is done in the transaction that activates, with the machine that has the seat then: when it throws, nobody is activated. */
+export type Alongside = (db: Db, machineId: string) => Promise<void>;
+
 type Refused = Extract<Activation, { outcome: 'refused' }>;
 
 interface Refusal {
@@ -92,16 +95,22 @@ export class ActivationService {
     body: ActivateMachineBody,
     { dryRun = false }: ActivateMachineQuery,
     ip: string,
+    alongside?: Alongside,
   ): Promise<Answer<MachineView>> {
     const wish = wishOf(caller, body, ip);
     // Of the caller's environment: naming another's license uses up nothing of theirs. Trying has a window of its own.
     const window = `${wish.tenant.environmentId}:${wish.licenseId}${dryRun ? ':dry' : ''}`;
     await this.rateLimits.admit('activate', window);
     const seen = await this.look(wish);
-    if (seen.activation.outcome !== 'refused' && (dryRun || !isChange(seen.activation))) return answerTo(wish, seen);
+    const isSettled = seen.activation.outcome !== 'refused' && (dryRun || !isChange(seen.activation));
+    if (isSettled && alongside === undefined) return answerTo(wish, seen);
     if (seen.activation.outcome === 'refused' && !takesOver(seen) && (dryRun || this.wasTold(seen)))
       throw await this.limitExceeded(wish, seen, seen.activation);
-    const outcome = await this.database.within(wish.tenant, (db) => this.decide(db, wish, seen, dryRun));
+    const outcome = await this.database.within(wish.tenant, async (db) => {
+      const decided = await this.decide(db, wish, seen, dryRun);
+      if (decided instanceof Answer) await alongside?.(db, decided.view.id);
+      return decided;
+    });
     if (outcome instanceof Answer) return outcome;
     const { passed, judged, toldAt } = outcome;
     // Behind the commit: that it was refused is told, too.

@@ -11,14 +11,9 @@ import {
   nextHeartbeatAt,
   type Pulse,
 } from '../domain/heartbeat.js';
+import { FINGERPRINT, MAX_MACHINE_NAME_LENGTH, type MachinePlatform, machinePlatforms } from '../domain/machine.js';
 import type { Metadata } from '../domain/metadata.js';
 import type { Machine, MachinePulse } from '../generated/prisma/client.js';
-
-export const machinePlatforms = ['macos', 'windows', 'linux', 'docker', 'kubernetes', 'other'] as const;
-type MachinePlatform = (typeof machinePlatforms)[number];
-
-/** What every fingerprint is, wherever one is taken. */
-export const FINGERPRINT = { min: 8, max: 256, pattern: /^[\x20-\x7e]+$/, patternHelp: 'must be printable ASCII characters' };
 
 export class MachineComponent {
   @Text({ help: 'What it is, in your own words.', max: 64, example: 'motherboard' })
@@ -42,7 +37,14 @@ export class ActivateMachineBody {
   })
   fingerprint!: string;
 
-  @Text({ help: 'Name of the machine, for people.', max: 255, optional: true, nullable: true, default: null, example: "Ada's laptop" })
+  @Text({
+    help: 'Name of the machine, for people.',
+    max: MAX_MACHINE_NAME_LENGTH,
+    optional: true,
+    nullable: true,
+    default: null,
+    example: "Ada's laptop",
+  })
   name?: string | null;
 
   @Choice(machinePlatforms, { help: 'What it runs on.', optional: true, nullable: true, default: null, example: 'macos' })

@@ -9,7 +9,6 @@ import type { Policy } from '../generated/prisma/client.js';
 
 const YEARS_100_DAYS = 36_500;
 const YEAR_MINUTES = 527_040;
-const stored = '(Stored; this version does not act on it yet.)';
 
 /** The rules, described once for bodies and views. */
 export class PolicyFields {
@@ -233,11 +232,11 @@ export class PolicyFields {
   })
   allowMachineTransfer?: boolean;
 
-  @Flag({ help: `Whether license and machine files may be made. ${stored}`, optional: true, default: true, example: true })
+  @Flag({ help: 'Whether license and machine files may be made.', optional: true, default: true, example: true })
   offlineAllowed?: boolean;
 
   @Integer({
-    help: `How many days such a file lasts at most. ${stored}`,
+    help: 'How many days such a file lasts at most.',
     min: 1,
     max: YEARS_100_DAYS,
     optional: true,

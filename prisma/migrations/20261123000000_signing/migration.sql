@@ -42,7 +42,8 @@ CREATE POLICY system ON "signing_key" TO latchkey_system USING (true) WITH CHECK
 CREATE POLICY lookup ON "signing_key" FOR SELECT TO latchkey_lookup USING (true);
 
 GRANT SELECT, INSERT, UPDATE ("private_key_sealed", "published_until", "retired_at") ON "signing_key" TO latchkey_tenant;
--- To seal them anew when the master key changes.
-GRANT SELECT, UPDATE ("private_key_sealed") ON "signing_key" TO latchkey_system;
+-- To make an environment's first key and keep it published while it is used, apart from the transaction of any request; and to
+-- seal keys anew when the master key changes.
+GRANT SELECT, INSERT, UPDATE ("private_key_sealed", "published_until") ON "signing_key" TO latchkey_system;
 -- The public half is for everyone; nothing that only reads needs the other.
 GRANT SELECT ("id", "environment_id", "kid", "public_key", "published_until", "created_at", "retired_at") ON "signing_key" TO latchkey_lookup;
