@@ -1,9 +1,11 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { createHmac } from 'node:crypto';
+import { createHash, createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { documentTypes } from '../src/domain/signed-documents.js';
+import { sharedServer } from './support/shared-server.js';
+import { expectStatus, Vendor } from './support/vendor.js';
 
 /** The vectors of docs/offline.md: two verifiers, written apart, say of each what it says of itself. */
 
@@ -178,5 +180,84 @@ describe('the vectors', () => {
     };
     const order = 2n ** 252n + 27742317777372353535851937790883648493n;
     expect(scalarOf('tokens: signature with S + L') - scalarOf('tokens: validation')).toBe(order);
+  });
+});
+
+describe('what the server signs', () => {
+  const NONCE = 'f3a9c1d27e6b4058';
+  const FINGERPRINT = 'adas-laptop-0001';
+  let real: Vector[];
+  let keys: { real: object };
+
+  /** The members at each path, and what kind of value they have: what a verifier in another language would declare. */
+  const shapeOf = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.slice(0, 1).map(shapeOf);
+    if (typeof value !== 'object' || value === null) return value === null ? 'null' : typeof value;
+    return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, name === 'metadata' ? 'object' : shapeOf(member)]));
+  };
+  const claimsIn = (document: string): object => JSON.parse(Buffer.from(document.split('.')[1]!, 'base64url').toString());
+
+  beforeAll(async () => {
+    const vendor = await Vendor.signUp(sharedServer().url);
+    await vendor.entitlement('export-pdf');
+    const product = await vendor.product({ code: 'acme-editor' });
+    const rules = { offlineAllowed: true, offlineMaxDays: 30, maxMachines: 2, productId: product.id, durationDays: 365 };
+    const license = await vendor.licenseUnder(rules, { name: 'Ada, editor', userName: 'Ada Lovelace', userEmail: 'ada@example.com' });
+    expectStatus(await vendor.api.post(`/licenses/${license.id}/entitlements`, { codes: ['export-pdf'] }), 200);
+    const about = { name: "Ada's laptop", platform: 'linux' };
+    const machine = await vendor.activate(license, FINGERPRINT, about);
+    const { token } = await vendor.validate(license, { fingerprint: FINGERPRINT, nonce: NONCE });
+    const checkOut = async (route: string, fields: object = {}): Promise<string> =>
+      expectStatus(await vendor.app(license).post(`${route}/check-out`, fields), 201).body.data.document;
+    // The request is what both verifiers would write.
+    const make = { licenseKey: license.key, fingerprint: FINGERPRINT, ...about, nonce: NONCE };
+    const keyDigest = createHash('sha256').update(license.key).digest('hex');
+    const request = Buffer.from(JSON.stringify({ v: 1, keyDigest, fingerprint: FINGERPRINT, ...about, nonce: NONCE })).toString('base64');
+    const answer = expectStatus(await vendor.api.post('/machines/offline-requests', { request }), 200).body.data.document;
+    const download = await fetch(`${sharedServer().url}/api/v1/machines/${machine.id}/check-out?encrypt=true`, {
+      headers: { authorization: `License ${license.key}` },
+    });
+    const file = await download.text();
+
+    keys = {
+      real: await fetch(`${sharedServer().url}/.well-known/jwks.json?account=${vendor.account.id}`).then(
+        (reply) => reply.json() as Promise<object>,
+      ),
+    };
+    const here = { audience: vendor.account.id, environment: 'live', now: Math.floor(Date.now() / 1000), license: license.id };
+    const ofMachine = { kind: 'machine', ...here, fingerprint: FINGERPRINT, licenseKey: license.key, product: 'acme-editor' };
+    const vector = (name: string, document: string, expectation: Vector['expect'], like: string): Vector & { like: string } => ({
+      name,
+      document,
+      keySet: 'real',
+      expect: expectation,
+      result: { claims: document.startsWith('ey') && document.split('.').length === 3 ? claimsIn(document) : {} },
+      like,
+    });
+    const lifted = { ...ofMachine, kind: 'license', fingerprint: undefined };
+    real = [
+      vector(
+        'token',
+        token,
+        { kind: 'validation', ...here, nonce: NONCE, fingerprint: FINGERPRINT } as Vector['expect'],
+        'tokens: validation',
+      ),
+      vector('license', await checkOut(`/licenses/${license.id}`), lifted, 'files: license'),
+      vector('machine', await checkOut(`/machines/${machine.id}`), ofMachine, 'files: machine'),
+      vector('encrypted', await checkOut(`/licenses/${license.id}`, { encrypt: true }), lifted, 'encrypted: license'),
+      vector('answer', answer, { ...ofMachine, nonce: NONCE } as Vector['expect'], 'air-gapped: answer'),
+      vector('file', file, ofMachine, 'files: machine file'),
+      { name: 'request', make, result: { request } } as unknown as Vector,
+    ];
+  });
+
+  it.each(verifiers.filter(({ command }) => command !== undefined))('is what the vectors show, says $name', async (verifier) => {
+    const input = { sources: { it: read(verifier.name) }, files: { keys, vectors: real } };
+    const printed = await run(verifier.command!, [...verifier.args, verifier.program, 'program'], JSON.stringify(input));
+    const said = (JSON.parse(printed) as { it: Results }).it;
+    for (const { name, result, like } of real as (Vector & { like?: string })[]) {
+      if (like === undefined) expect(said[name]).toEqual(result);
+      else expect([name, shapeOf(said[name])]).toEqual([name, shapeOf(named(like).result)]);
+    }
   });
 });

@@ -886,8 +886,8 @@ for (const [name, shows, make] of [
   ],
   [
     'request, in all scripts',
-    'Digest and texts are of UTF-8.',
-    { licenseKey: 'schlüssel-für-große-✈', fingerprint: 'rechner-größe-1', name: 'Größe ☃ 漢字', nonce: NONCE },
+    'The digest is of UTF-8, and so is the JSON.',
+    { licenseKey: 'schlüssel-für-große-✈', fingerprint: 'rechner-0001', name: 'Größe ☃ 漢字', nonce: NONCE },
   ],
 ]) {
   const { licenseKey, ...rest } = make;
