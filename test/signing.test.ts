@@ -78,8 +78,12 @@ describe('signing', () => {
       const license = await vendor.licenseUnder({ maxMachines: 2, offlineAllowed: true, offlineMaxDays: 7, durationDays: 30 });
       await vendor.entitlement('extra');
       expectStatus(await vendor.api.post(`/licenses/${license.id}/entitlements`, { codes: ['extra'], quantity: 3 }), 200);
-      await vendor.activate(license, 'first');
-      const answer = await vendor.validate(license, { fingerprint: 'first', fingerprints: ['second', 'first'], nonce: 'ünïque' });
+      await vendor.activate(license, 'fingerprint-1');
+      const answer = await vendor.validate(license, {
+        fingerprint: 'fingerprint-1',
+        fingerprints: ['fingerprint-2', 'fingerprint-1'],
+        nonce: 'ünïque',
+      });
       const { payload, protectedHeader } = await verify(vendor, answer.token);
       const [key] = await keysOf(vendor);
       expect(protectedHeader).toEqual({ alg: 'EdDSA', typ: 'latchkey-validation+jwt', kid: key!.kid });
@@ -95,7 +99,7 @@ describe('signing', () => {
         valid: true,
         code: answer.code,
         nonce: 'ünïque',
-        fingerprint: 'first',
+        fingerprint: 'fingerprint-1',
         entitlements: [{ code: 'extra', expiresAt: null, quantity: 3 }],
       });
       expect(answer).toMatchObject({ valid: true, nonce: 'ünïque', entitlements: payload.entitlements });
