@@ -15,9 +15,9 @@ export interface SealedColumn {
 }
 
 export const sealedColumns: readonly SealedColumn[] = [
-  { table: 'license', key: 'id', keyType: 'uuid', column: 'key_sealed', portion: 1000, context: (id) => id },
-  { table: 'webhook_secret', key: 'id', keyType: 'uuid', column: 'sealed', portion: 1000, context: (id) => `webhook-secret:${id}` },
-  { table: 'signing_key', key: 'id', keyType: 'uuid', column: 'private_key_sealed', portion: 1000, context: (id) => `signing-key:${id}` },
+  { table: 'license', key: 'id', keyType: 'uuid', column: 'key_sealed', portion: 250, context: (id) => id },
+  { table: 'webhook_secret', key: 'id', keyType: 'uuid', column: 'sealed', portion: 250, context: (id) => `webhook-secret:${id}` },
+  { table: 'signing_key', key: 'id', keyType: 'uuid', column: 'private_key_sealed', portion: 250, context: (id) => `signing-key:${id}` },
   // An answer to a request for a thousand licenses has a megabyte.
   { table: 'idempotency_key', key: 'digest', keyType: 'bytea', column: 'body_sealed', portion: 20, context: sealedAnswerContext },
 ];
