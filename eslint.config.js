@@ -19,7 +19,13 @@ export default tseslint.config(
     languageOptions: {
       parserOptions: {
         projectService: {
-          allowDefaultProject: ['*.js', 'bin/*.js', 'bench/*.js', 'examples/*/*.js', '{scripts,sdk/scripts,test/support,test/vectors}/*.mjs'],
+          allowDefaultProject: [
+            '*.js',
+            'bin/*.js',
+            'bench/*.js',
+            'examples/*/*.js',
+            '{scripts,sdk/scripts,test/support,test/vectors}/*.mjs',
+          ],
         },
         tsconfigRootDir: import.meta.dirname,
       },
