@@ -86,6 +86,7 @@ class App {
 describe('examples/desktop-app', () => {
   const adas = new Computer('adas-laptop');
   const bobs = new Computer('bobs-laptop');
+  const eves = new Computer('eves-laptop');
   let environment: Record<string, string>;
   let server: ServerProcess;
   let vendor: Vendor;
@@ -97,7 +98,7 @@ describe('examples/desktop-app', () => {
     vendor = await Vendor.signUp(server.url);
     await vendor.entitlement('export-pdf');
     const { id: productId } = await vendor.product({ code: 'acme-editor' });
-    license = await vendor.licenseUnder({ productId, offlineAllowed: true, offlineMaxDays: 14, maxMachines: 2 });
+    license = await vendor.licenseUnder({ productId, offlineAllowed: true, offlineMaxDays: 14, maxMachines: 2, requireHeartbeat: true });
     expectStatus(await vendor.api.post(`/licenses/${license.id}/entitlements`, { codes: ['export-pdf'] }), 200);
     const account = vendor.account.id;
     const keys = await fetch(`${server.url}/.well-known/jwks.json?account=${account}&environment=live`).then((reply) => reply.json());
@@ -132,6 +133,7 @@ describe('examples/desktop-app', () => {
     const [atAdas, atBobs] = await Promise.all([adas.run('import', file), bobs.run('import', file)]);
     expect(atAdas).toContain('another machine');
     expect(atBobs).toMatch(/^This machine is licensed until /);
+    expect(await eves.says([license.key, 'type'])).toMatch(/All seats of this license are taken \(.+, .+\)\. .*\n.*\nRead-only/);
   });
 
   it('goes on inside the signed grace while the server is away, no longer, and comes back', async () => {

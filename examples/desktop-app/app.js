@@ -46,6 +46,8 @@ async function openEditor() {
       state = await license.check();
       say(sentence(state));
     } catch (error) {
+      // The server refused, and no seat could be had: what was true before is so no longer.
+      state = null;
       say(`Not licensed: ${problem(error)}`);
     }
   };

@@ -9,6 +9,10 @@ import { fileStore, machineFingerprint } from '@latchkey/sdk/node';
 const PRODUCT = 'acme-editor';
 /** What Latchkey calls them. */
 const PLATFORMS = { darwin: 'macos', win32: 'windows', linux: 'linux' };
+/** No machine has a seat yet; others have, and this one not. */
+const WITHOUT_SEAT = ['NOT_ACTIVATED', 'FINGERPRINT_NOT_FOUND'];
+/** It has to say that it is alive first, or again. */
+const WITHOUT_BEAT = ['HEARTBEAT_REQUIRED', 'HEARTBEAT_DEAD'];
 
 /** The key that the customer typed, kept in the app's own folder; null = not asked yet. */
 export async function readKey(folder) {
@@ -42,10 +46,17 @@ export async function openLicense({ vendor, folder, licenseKey }) {
   return {
     /** May this copy run? Takes a seat for this machine when it has none yet. */
     async check() {
-      const state = await ask();
-      if (state.code !== 'NOT_ACTIVATED' || state.source !== 'server') return state;
-      await client.activate(machine);
-      return ask();
+      let state = await ask();
+      // Only a signed refusal of just now is a reason to ask for more.
+      if (state.source === 'server' && WITHOUT_SEAT.includes(state.code)) {
+        await client.activate(machine);
+        state = await ask();
+      }
+      if (state.source === 'server' && WITHOUT_BEAT.includes(state.code)) {
+        await client.heartbeat();
+        state = await ask();
+      }
+      return state;
     },
 
     /** Says "still here" in the background, so that the seat of a lost machine becomes free. */
