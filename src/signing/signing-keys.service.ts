@@ -17,7 +17,15 @@ import {
   toKeySetView,
   toSigningKeyView,
 } from './signing-keys.dto.js';
-import { FIND_ENVIRONMENT, FIND_PUBLISHED_KEYS, holdRotation, publishedKeys, retireKey, sealContext, unpublishRetired } from './signing-keys.query.js';
+import {
+  FIND_ENVIRONMENT,
+  FIND_PUBLISHED_KEYS,
+  holdRotation,
+  publishedKeys,
+  retireKey,
+  sealContext,
+  unpublishRetired,
+} from './signing-keys.query.js';
 
 /** The keys that vendors and their apps check documents with (contract: offline.md). */
 @Injectable()
