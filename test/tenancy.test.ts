@@ -835,14 +835,15 @@ describe('tenancy', () => {
       expect(rows).toEqual([]);
     });
 
-    it('lets the hot paths read, and read no sealed key', async () => {
+    it('lets the hot paths read, and read no sealed key; whoever seals keys anew writes nothing else of a license', async () => {
       for (const table of await tenantTables()) {
         for (const text of [`UPDATE ${table} SET environment_id = environment_id`, `DELETE FROM ${table}`]) {
           expect((await asRole('latchkey_lookup', {}, text)).refusal).toMatch(/^42501 permission denied/);
         }
       }
       expect((await asRole('latchkey_lookup', {}, 'SELECT key_sealed FROM license')).refusal).toMatch(/^42501 permission denied/);
-      expect((await asRole('latchkey_system', {}, 'SELECT key_sealed FROM license')).refusal).toMatch(/^42501 permission denied/);
+      for (const column of ['key_digest', 'pepper_id', 'environment_id', 'policy_id', 'expires_at', 'suspended_at'])
+        expect((await asRole('latchkey_system', {}, `UPDATE license SET ${column} = ${column}`)).refusal).toMatch(/^42501 permission denied/);
     });
   });
 
