@@ -5,6 +5,7 @@ import { settings as knownSettings } from '../../dist/core/config.js';
 import { cpuSecondsOf, databaseCpuSeconds } from './cpu-time.js';
 
 const SERVER = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+const TIMED_SIGNER = fileURLToPath(new URL('./timed-signer.js', import.meta.url));
 const BASELINES = fileURLToPath(new URL('./baselines.js', import.meta.url));
 const MACHINE_BASELINES = fileURLToPath(new URL('./machine-baselines.js', import.meta.url));
 const APPLICATION = fileURLToPath(new URL('./auth-app.js', import.meta.url));
@@ -64,6 +65,22 @@ export class Target {
     });
   }
 
+  /** Send it a signal that it answers with a line `<name> <JSON>`: what that says. */
+  told(signal, name) {
+    return new Promise((resolve) => {
+      const said = new RegExp(`^${name} (.*)\n`, 'm');
+      this.#output = '';
+      const read = () => {
+        const json = said.exec(this.#output)?.[1];
+        if (json === undefined) return;
+        this.#child.stdout.off('data', read);
+        resolve(JSON.parse(json));
+      };
+      this.#child.stdout.on('data', read);
+      this.#child.kill(signal);
+    });
+  }
+
   /** Ask it to end, and make it when it does not. */
   async stop() {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
@@ -83,7 +100,7 @@ export const unlimited = Object.fromEntries(
 );
 
 /** The real thing, started as a user would, but for rate limits; `changes` are further settings, `name` what is measured of it. */
-export function startServer(settings, cleanup, changes = {}) {
+export function startServer(settings, cleanup, changes = {}, script = SERVER) {
   const environment = {
     DATABASE_URL: settings.databaseUrl,
     MASTER_KEY: settings.masterKey,
@@ -92,7 +109,12 @@ export function startServer(settings, cleanup, changes = {}) {
     ...unlimited,
     ...changes,
   };
-  return start(settings.name ?? 'validate-key (Latchkey)', [SERVER], { ...settings, environment }, cleanup);
+  return start(settings.name ?? 'validate-key (Latchkey)', [script], { ...settings, environment }, cleanup);
+}
+
+/** The same with a clock beside its signer: bench/support/timed-signer.js. */
+export function startTimedSigner(settings, cleanup) {
+  return startServer(settings, cleanup, {}, TIMED_SIGNER);
 }
 
 /** One of bench/support/baselines.js. `answer` is what those that compute nothing answer. */

@@ -59,3 +59,14 @@ export function registeredClaims(
 export function secondsOf(time: Date): number {
   return Math.floor(time.getTime() / 1000);
 }
+
+/** A part of a compact document: JSON as base64url without padding (RFC 7515, section 2). */
+export function encodedPart(value: object): string {
+  return Buffer.from(JSON.stringify(value)).toString('base64url');
+}
+
+/** What comes first in every document that a key signs. */
+export function protectedHeaders(kid: string): Record<DocumentKind, string> {
+  const headerOf = (kind: DocumentKind): string => encodedPart({ alg: 'EdDSA', typ: documentTypes[kind], kid });
+  return { validation: headerOf('validation'), license: headerOf('license'), machine: headerOf('machine') };
+}

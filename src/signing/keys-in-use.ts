@@ -7,6 +7,7 @@ import { Clock } from '../core/clock.js';
 import { Database } from '../core/database.js';
 import { MasterKey } from '../core/master-key.js';
 import { LatchkeyError } from '../domain/errors.js';
+import { type DocumentKind, protectedHeaders } from '../domain/signed-documents.js';
 import { generateSigningKey, privateKeyObject, publishedAheadTo } from '../domain/signing-key.js';
 import { ADD_FIRST_KEY, FIND_KEY_IN_USE, KEEP_KEY_PUBLISHED, type KeyInUseRow, sealContext } from './signing-keys.query.js';
 
@@ -22,6 +23,8 @@ export interface KeyInUse {
   id: string;
   kid: string;
   privateKey: KeyObject;
+  /** The protected headers of what it signs, as documents have them: base64url. */
+  headers: Record<DocumentKind, string>;
   /** As far as is known: the database may say later, never earlier. */
   publishedUntilMs: number;
   /** That it is being moved ahead, for all who need it; whether it was. */
@@ -31,6 +34,8 @@ export interface KeyInUse {
 interface Entry {
   startedAt: number;
   key: Promise<KeyInUse>;
+  /** What `key` came to, once it has. */
+  loaded: KeyInUse | null;
 }
 
 /** The environments' keys in use, opened and imported once, and kept for a moment. */
@@ -43,6 +48,15 @@ export class KeysInUse {
     private readonly masterKey: MasterKey,
     private readonly clock: Clock,
   ) {}
+
+  /**
+   * The environment's key when it is at hand and stays published until the time `neededMs` at least, as it nearly always is: for
+   * who has nothing to wait for. Else null, and `publishedUntil` sees to both.
+   */
+  atHand(environmentId: string, neededMs: number): KeyInUse | null {
+    const loaded = this.fresh(environmentId)?.loaded;
+    return loaded == null || loaded.publishedUntilMs < neededMs ? null : loaded;
+  }
 
   /**
    * The environment's key, which stays published until the time `neededMs` at least: that is stored before this resolves.
@@ -62,15 +76,20 @@ export class KeysInUse {
   }
 
   /** The environment's key; made when there is none. */
-  of(environmentId: string, now = performance.now()): Promise<KeyInUse> {
-    const known = this.entries.get(environmentId);
-    if (known !== undefined && now - known.startedAt < MAX_AGE_MS) return known.key;
+  of(environmentId: string): Promise<KeyInUse> {
+    const known = this.fresh(environmentId);
+    if (known !== undefined) return known.key;
     const key = this.load(environmentId);
-    const entry: Entry = { startedAt: now, key };
+    const entry: Entry = { startedAt: performance.now(), key, loaded: null };
     this.entries.set(environmentId, entry);
-    key.catch(() => {
-      if (this.entries.get(environmentId) === entry) this.entries.delete(environmentId);
-    });
+    key.then(
+      (loaded) => {
+        entry.loaded = loaded;
+      },
+      () => {
+        if (this.entries.get(environmentId) === entry) this.entries.delete(environmentId);
+      },
+    );
     return key;
   }
 
@@ -79,10 +98,16 @@ export class KeysInUse {
     this.entries.delete(environmentId);
   }
 
+  private fresh(environmentId: string): Entry | undefined {
+    const entry = this.entries.get(environmentId);
+    return entry !== undefined && performance.now() - entry.startedAt < MAX_AGE_MS ? entry : undefined;
+  }
+
   private async load(environmentId: string): Promise<KeyInUse> {
     const row = (await this.find(environmentId)) ?? (await this.make(environmentId));
     const privateKey = privateKeyObject(this.masterKey.open(row.privateKeySealed, sealContext(row.id)), row.publicKey);
-    return { id: row.id, kid: row.kid, privateKey, publishedUntilMs: row.publishedUntil.getTime(), moving: null };
+    const headers = protectedHeaders(row.kid);
+    return { id: row.id, kid: row.kid, privateKey, headers, publishedUntilMs: row.publishedUntil.getTime(), moving: null };
   }
 
   private async find(environmentId: string): Promise<KeyInUseRow | undefined> {

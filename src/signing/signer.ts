@@ -1,11 +1,10 @@
-import { sign } from 'node:crypto';
+import { randomUUID, sign } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
-import { v7 as uuidv7 } from 'uuid';
 import { Clock } from '../core/clock.js';
 import type { Tenant } from '../core/database.js';
-import { type DocumentKind, documentTypes, registeredClaims, type Validity } from '../domain/signed-documents.js';
+import { type DocumentKind, encodedPart, type RegisteredClaims, registeredClaims, type Validity } from '../domain/signed-documents.js';
 import { publishedForMs } from '../domain/signing-key.js';
-import { KeysInUse } from './keys-in-use.js';
+import { type KeyInUse, KeysInUse } from './keys-in-use.js';
 
 /** A signed document, and what its holder is told of it. */
 export interface Signed {
@@ -37,12 +36,16 @@ export class Signer {
     claims: object,
     validity: Validity,
   ): Promise<Signed> {
-    const { kid, privateKey } = await this.keys.publishedUntil(tenant.environmentId, publishedForMs(validity, this.clock.now()));
-    const registered = registeredClaims(tenant, licenseId, validity, uuidv7());
+    const neededMs = publishedForMs(validity, this.clock.now());
+    const { environmentId } = tenant;
+    const key = this.keys.atHand(environmentId, neededMs) ?? (await this.keys.publishedUntil(environmentId, neededMs));
+    return this.signWith(key, kind, registeredClaims(tenant, licenseId, validity, randomUUID()), claims);
+  }
+
+  /** Here and not in the thread pool, whose overhead is half as much again as the signature. */
+  private signWith({ kid, headers, privateKey }: KeyInUse, kind: DocumentKind, registered: RegisteredClaims, claims: object): Signed {
     // First in their order, and last to say what they are: no claim stands in for one of them.
-    const payload = { ...registered, ...claims, ...registered };
-    const signingInput = `${encoded({ alg: 'EdDSA', typ: documentTypes[kind], kid })}.${encoded(payload)}`;
-    // Here and not in the thread pool, whose overhead is half as much again as the signature.
+    const signingInput = `${headers[kind]}.${encodedPart({ ...registered, ...claims, ...registered })}`;
     const signature = sign(null, Buffer.from(signingInput), privateKey);
     return {
       document: `${signingInput}.${signature.toString('base64url')}`,
@@ -51,8 +54,4 @@ export class Signer {
       expiresAt: new Date(registered.exp * 1000),
     };
   }
-}
-
-function encoded(value: object): string {
-  return Buffer.from(JSON.stringify(value)).toString('base64url');
 }
