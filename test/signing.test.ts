@@ -95,7 +95,7 @@ describe('signing', () => {
         sub: license.id,
         iat: issuedAt,
         exp: Math.floor((Date.parse(answer.checkedAt) + 7 * DAY_MS) / 1000),
-        jti: expect.stringMatching(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/),
+        jti: expect.stringMatching(/^[0-9a-f]{8}-[0-9a-f]{4}-7/),
         valid: true,
         code: answer.code,
         nonce: 'ünïque',

@@ -1,5 +1,6 @@
-import { randomUUID, sign } from 'node:crypto';
+import { sign } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
+import { v7 as uuidv7 } from 'uuid';
 import { Clock } from '../core/clock.js';
 import type { Tenant } from '../core/database.js';
 import { type DocumentKind, encodedPart, type RegisteredClaims, registeredClaims, type Validity } from '../domain/signed-documents.js';
@@ -39,7 +40,7 @@ export class Signer {
     const neededMs = publishedForMs(validity, this.clock.now());
     const { environmentId } = tenant;
     const key = this.keys.atHand(environmentId, neededMs) ?? (await this.keys.publishedUntil(environmentId, neededMs));
-    return this.signWith(key, kind, registeredClaims(tenant, licenseId, validity, randomUUID()), claims);
+    return this.signWith(key, kind, registeredClaims(tenant, licenseId, validity, uuidv7()), claims);
   }
 
   /** Here and not in the thread pool, whose overhead is half as much again as the signature. */
