@@ -122,16 +122,33 @@ describe('a license file', () => {
     await expect(verified(document, 'machine')).rejects.toThrow();
   });
 
-  it('is made of a license as it is: nothing is counted, and no clock starts', async () => {
-    const license = await vendor.licenseUnder({
-      ...rules,
-      durationDays: 30,
-      expirationBasis: 'FROM_FIRST_VALIDATION',
-      requiredScopes: ['version'],
-    });
-    dataOf(await checkOut(vendor.app(license), 'licenses', license));
-    const { updatedAt, firstValidatedAt, lastValidatedAt, expiresAt } = dataOf(await vendor.api.get(`/licenses/${license.id}`));
-    expect([updatedAt, firstValidatedAt, lastValidatedAt, expiresAt]).toEqual([license.updatedAt, null, null, null]);
+  it('is a first success like that of a validation: it starts the clock that waits for one, once, and ends with it', async () => {
+    const trial = { ...rules, durationDays: 1, expirationBasis: 'FROM_FIRST_VALIDATION', requiredScopes: ['version'], offlineMaxDays: 365 };
+    const license = await vendor.licenseUnder(trial);
+    const first = dataOf(await checkOut(vendor.app(license), 'licenses', license));
+    const started = dataOf(await vendor.api.get(`/licenses/${license.id}`));
+    expect(started.firstValidatedAt).not.toBeNull();
+    expect(Date.parse(started.expiresAt) - Date.parse(started.firstValidatedAt)).toBe(DAY_MS);
+    const ends = new Date(Math.floor(Date.parse(started.expiresAt) / 1000) * 1000).toISOString();
+    expect(first.expiresAt).toBe(ends);
+    expect((await verified(first.document, 'license')).license.expiresAt).toBe(started.expiresAt);
+    expect(dataOf(await checkOut(vendor.app(license), 'licenses', license)).expiresAt).toBe(ends);
+    const { expiresAt, firstValidatedAt, updatedAt, usesCount } = dataOf(await vendor.api.get(`/licenses/${license.id}`));
+    expect([expiresAt, firstValidatedAt, updatedAt, usesCount]).toEqual([
+      started.expiresAt,
+      started.firstValidatedAt,
+      license.updatedAt,
+      0,
+    ]);
+    const events = dataOf(await vendor.api.get(`/licenses/${license.id}/history`)).map(({ type }: { type: string }) => type);
+    expect(events).toEqual(['license.checked_out', 'license.checked_out', 'license.activated', 'license.created']);
+  });
+
+  it('lasts no longer than a term while the clock waits for something else', async () => {
+    const license = await vendor.licenseUnder({ ...rules, durationDays: 2, expirationBasis: 'FROM_FIRST_ACTIVATION' });
+    const { issuedAt, expiresAt } = dataOf(await checkOut(vendor.app(license), 'licenses', license));
+    expect(Date.parse(expiresAt) - Date.parse(issuedAt)).toBe(2 * DAY_MS);
+    expect(dataOf(await vendor.api.get(`/licenses/${license.id}`)).expiresAt).toBeNull();
   });
 
   it('is told of, and logged, without what it says', async () => {
@@ -298,6 +315,17 @@ describe('who gets one', () => {
     dataOf(await checkOut(api, 'licenses', license));
     expectStatus(await api.delete(`/machines/${machine.id}`), 204);
     expect(codeOf(await checkOut(api, 'machines', machine))).toEqual([404, 'NOT_FOUND']);
+  });
+
+  it('for whatever machine only from the vendor, where the policy wants to know each', async () => {
+    const license = await vendor.licenseUnder({ requireFingerprint: true, maxMachines: 1 });
+    for (const reply of [
+      await checkOut(vendor.app(license), 'licenses', license),
+      await vendor.app(license).get(`/licenses/${license.id}/check-out`),
+    ])
+      expect([...codeOf(reply), reply.body.details]).toEqual([422, 'LICENSE_NOT_VALID', { code: 'FINGERPRINT_REQUIRED' }]);
+    dataOf(await checkOut(vendor.api, 'licenses', license));
+    dataOf(await checkOut(vendor.app(license), 'machines', await vendor.activate(license, unique('fingerprint'))));
   });
 
   it('with a license key only its own, with an API key what its scope says', async () => {
@@ -518,7 +546,7 @@ describe('a machine without a network', () => {
   });
 });
 
-describe('licenses of an earlier version', () => {
+describe('licenses beside an earlier version', () => {
   let server: Running;
   beforeAll(async () => {
     server = await startServer();
@@ -556,5 +584,15 @@ describe('licenses of an earlier version', () => {
     await database.query('UPDATE license SET key_sealed = $2 WHERE id = $1', [broken.id, sealed]);
     await server.app.get(OfflineDigestWorker).fill();
     expect((await rowsOf()).map(({ row }) => row.offline_digest === null)).toEqual(ids.sort().map((id) => id === deleted.id));
+  });
+
+  it('are not found by a key that such a server has replaced, and then by the new one', async () => {
+    const license = await vendor.licenseUnder(rules);
+    const ask = (of: string) => vendor.api.post('/machines/offline-requests', { request: offlineRequest(of) });
+    // It writes what it knows of: the digest of another key. (What is sealed stays here, so that the same one leads back.)
+    await database.query(`UPDATE license SET key_digest = sha256(key_digest) WHERE id = $1`, [license.id]);
+    expect(codeOf(await ask(license.key))).toEqual([404, 'NOT_FOUND']);
+    await server.app.get(OfflineDigestWorker).fill();
+    expect(codeOf(await ask(license.key))).toEqual([201, undefined]);
   });
 });

@@ -843,7 +843,9 @@ describe('tenancy', () => {
       }
       expect((await asRole('latchkey_lookup', {}, 'SELECT key_sealed FROM license')).refusal).toMatch(/^42501 permission denied/);
       for (const column of ['key_digest', 'pepper_id', 'environment_id', 'policy_id', 'expires_at', 'suspended_at'])
-        expect((await asRole('latchkey_system', {}, `UPDATE license SET ${column} = ${column}`)).refusal).toMatch(/^42501 permission denied/);
+        expect((await asRole('latchkey_system', {}, `UPDATE license SET ${column} = ${column}`)).refusal).toMatch(
+          /^42501 permission denied/,
+        );
     });
   });
 

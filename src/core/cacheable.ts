@@ -4,11 +4,11 @@ import { ApiHeader, ApiResponse } from '@nestjs/swagger';
 import type { Response } from 'express';
 import { map, type Observable } from 'rxjs';
 
-interface Cacheability {
-  /** `public`: the answer is the same for everyone. */
-  scope: 'public' | 'private';
-  maxAgeSeconds: number;
-}
+/**
+ * `public`: the answer is the same for everyone. `private`: it depends on who asks, which a browser's cache does not look at,
+ * so it is asked for each time, and sent only when it has changed.
+ */
+type Cacheability = { scope: 'public'; maxAgeSeconds: number } | { scope: 'private' };
 
 /** An answer that may be kept for a while and asked for again with `If-None-Match` (RFC 9110, section 8.8.3; RFC 9111). Errors may not. */
 export const Cacheable = (cacheability: Cacheability): MethodDecorator =>
@@ -27,8 +27,8 @@ export const Cacheable = (cacheability: Cacheability): MethodDecorator =>
 class CacheHeaders implements NestInterceptor {
   private readonly cacheControl: string;
 
-  constructor({ scope, maxAgeSeconds }: Cacheability) {
-    this.cacheControl = `${scope}, max-age=${String(maxAgeSeconds)}`;
+  constructor(cacheability: Cacheability) {
+    this.cacheControl = cacheability.scope === 'public' ? `public, max-age=${String(cacheability.maxAgeSeconds)}` : 'private, no-cache';
   }
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {

@@ -55,9 +55,17 @@ describe('for how long', () => {
     ['a key that ends before', 3, 0, 'RESTRICT_ACCESS', 14, 1, 1],
     ['a key that ends after', 3, 0, 'RESTRICT_ACCESS', 14, 5, 3],
   ] as const)('of %s', (_, expiry, gracePeriodDays, expirationStrategy, ttl, keyEnd, wanted) => {
-    const rules = { expirationStrategy, gracePeriodDays };
-    const validity = fileValidity({ expiresAt: inDays(expiry) }, rules, ttl * 86_400, inDays(keyEnd), now);
+    const rules = { ...policyFromTemplate({}), durationDays: 1, expirationStrategy, gracePeriodDays };
+    const validity = fileValidity({ expiresAt: inDays(expiry), clockPending: false }, rules, ttl * 86_400, inDays(keyEnd), now);
     expect(validity).toEqual({ issuedAt: now, expiresAt: inDays(wanted) });
+  });
+
+  it('no longer than a term where the clock waits for what nobody may ever hear of', () => {
+    const rules = { ...policyFromTemplate({}), durationDays: 3 };
+    const waiting = { expiresAt: null, clockPending: true };
+    expect(fileValidity(waiting, rules, 14 * 86_400, null, now).expiresAt).toEqual(inDays(3));
+    expect(fileValidity(waiting, rules, 86_400, null, now).expiresAt).toEqual(inDays(1));
+    expect(fileValidity(waiting, { ...rules, durationDays: null }, 14 * 86_400, null, now).expiresAt).toEqual(inDays(14));
   });
 
   it('never past the moment from which a validation would fail, nor for longer than was asked for', () => {
@@ -71,7 +79,7 @@ describe('for how long', () => {
         (expiry, gracePeriodDays, expirationStrategy, ttlSeconds) => {
           const policy = { ...policyFromTemplate({}), requireFingerprint: false, expirationStrategy, gracePeriodDays };
           const facts = factsOf({ expiresAt: inDays(expiry) }, policy);
-          if (refusalOf(() => requireValidForFile(facts, null, now)) !== null) return;
+          if (refusalOf(() => requireValidForFile(facts, null, 'holder', now)) !== null) return;
           const { expiresAt } = fileValidity(facts.license, policy, ttlSeconds, null, now);
           expect(expiresAt.getTime()).toBeLessThanOrEqual(now.getTime() + ttlSeconds * 1000);
           const last = new Date(expiresAt.getTime() - 1);
@@ -160,13 +168,21 @@ describe('who gets one', () => {
     ['one whose policy requires more of each request', { allowedVersions: '>=2' }, { requiredScopes: ['product', 'user'] }, null],
   ])('%s', (_, license, changes, refusal) => {
     const facts = factsOf(license, { ...rules, maxMachines: null, ...changes });
-    for (const one of [null, machine]) expect(refusalOf(() => requireValidForFile(facts, one, now))).toEqual(refusal);
+    for (const one of [null, machine]) expect(refusalOf(() => requireValidForFile(facts, one, 'vendor', now))).toEqual(refusal);
+  });
+
+  it('where each machine is to be known, a file for whatever machine comes from the vendor alone', () => {
+    const facts = factsOf({}, { ...rules, requireFingerprint: true });
+    const by = (asking: 'holder' | 'vendor', one: ValidationMachine | null) =>
+      refusalOf(() => requireValidForFile(facts, one, asking, now));
+    expect(by('holder', null)).toEqual(['LICENSE_NOT_VALID', { code: 'FINGERPRINT_REQUIRED' }]);
+    for (const file of [by('holder', machine), by('vendor', machine), by('vendor', null)]) expect(file).toBeNull();
   });
 
   it('of machines, one that is alive and has its seat', () => {
     const policy = { ...rules, requireHeartbeat: true, heartbeatIntervalMinutes: 60 };
     const of = (one: ValidationMachine, others: ValidationMachine[] = [], changes: Partial<PolicyRules> = {}) =>
-      refusalOf(() => requireValidForFile(factsOf({}, { ...policy, ...changes }, [one, ...others]), one, now));
+      refusalOf(() => requireValidForFile(factsOf({}, { ...policy, ...changes }, [one, ...others]), one, 'holder', now));
     const dead = { ...machine, activatedAt: after(-2 * HOUR_MS) };
     expect(of(machine)).toBeNull();
     expect(of(dead)).toEqual(['MACHINE_DEAD', undefined]);
@@ -177,7 +193,7 @@ describe('who gets one', () => {
       undefined,
     ]);
     expect(of(machine, [], { heartbeatBasis: 'FROM_FIRST_BEAT' })).toEqual(['LICENSE_NOT_VALID', { code: 'HEARTBEAT_REQUIRED' }]);
-    expect(refusalOf(() => requireValidForFile(factsOf({}, rules, []), machine, now))).toEqual([
+    expect(refusalOf(() => requireValidForFile(factsOf({}, rules, []), machine, 'holder', now))).toEqual([
       'LICENSE_NOT_VALID',
       { code: 'FINGERPRINT_NOT_FOUND' },
     ]);

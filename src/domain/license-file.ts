@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type ErrorCode, LatchkeyError } from './errors.js';
-import { DAY_MS, type ExpiryPolicy, expiryState } from './expiry.js';
+import { DAY_MS, type ExpiryPolicy, expiryState, firstTerm, type TermColumns, type TermPolicy } from './expiry.js';
 import type { PolicyRules } from './policy.js';
 import type { Validity } from './signed-documents.js';
 import { type Facts, judge, type LicenseFacts, type ValidationCode } from './validation.js';
@@ -29,12 +29,13 @@ export function fileTtl(requested: number | undefined, { offlineAllowed, offline
 
 /**
  * From when to when a file is good: never past the moment from which a validation would fail because the license has
- * expired. That is its expiry, in the grace period the end of that, and none under ALLOW_ACCESS once it has expired; nor
- * past `keyEndsAt`, where the key that asks was rotated out.
+ * expired. That is its expiry, in the grace period the end of that, and none under ALLOW_ACCESS once it has expired. Where
+ * the clock waits for what a machine without a network never tells of, the file is good for a term from now at most. Nor is
+ * it past `keyEndsAt`, where the key that asks was rotated out.
  */
 export function fileValidity(
-  license: { expiresAt: Date | null },
-  policy: ExpiryPolicy,
+  license: Pick<TermColumns, 'expiresAt' | 'clockPending'>,
+  policy: ExpiryPolicy & TermPolicy,
   ttlSeconds: number,
   keyEndsAt: Date | null,
   now: Date,
@@ -44,8 +45,8 @@ export function fileValidity(
   return { issuedAt: now, expiresAt: new Date(earliest) };
 }
 
-function failsAt(license: { expiresAt: Date | null }, policy: ExpiryPolicy, now: Date): Date | null {
-  if (license.expiresAt === null) return null;
+function failsAt(license: Pick<TermColumns, 'expiresAt' | 'clockPending'>, policy: ExpiryPolicy & TermPolicy, now: Date): Date | null {
+  if (license.expiresAt === null) return license.clockPending ? (firstTerm(policy, now)?.expiresAt ?? null) : null;
   switch (expiryState(license, policy, now)) {
     case 'perpetual':
       return null;
@@ -70,13 +71,20 @@ const refusals: Partial<Record<ValidationCode, ErrorCode>> = {
 
 /**
  * A file is a validation that is taken along: it is judged by the same rules, on what is known of license and machine. What
- * the policy requires of each request is no matter here.
+ * the policy requires of each request is no matter here, with one exception: a file of the license is good on any machine, so
+ * where the policy wants to know the machine, its `holder` gets none. The vendor may hand one out.
  * @throws 403 with the code of the license's state, 422 MACHINE_DEAD or LICENSE_NOT_VALID, where a validation would fail
  */
-export function requireValidForFile(found: LicenseFacts, machine: { id: string; fingerprint: string } | null, now: Date): Facts {
+export function requireValidForFile(
+  found: LicenseFacts,
+  machine: { id: string; fingerprint: string } | null,
+  asking: 'holder' | 'vendor',
+  now: Date,
+): Facts {
+  const requireFingerprint = machine === null && asking === 'holder' && found.policy.requireFingerprint;
   const facts: Facts = {
     ...found,
-    policy: { ...found.policy, requiredScopes: [], requireFingerprint: false },
+    policy: { ...found.policy, requiredScopes: [], requireFingerprint },
     request: { fingerprints: machine === null ? [] : [machine.fingerprint] },
     // It alone: others may have a part with the same fingerprint.
     machines: found.machines.filter(({ id }) => id === machine?.id),

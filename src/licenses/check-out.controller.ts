@@ -30,7 +30,7 @@ export class CheckOutController {
   @ApiOperation({
     summary: 'Make a license file',
     description:
-      'A signed document (`typ` latchkey-license+jwt) of the license, its policy, product and the entitlements that it has now, which an app verifies without a network. For a license that a validation would find valid; no seat is taken and nothing is counted. A license key gets the file of its own license.',
+      'A signed document (`typ` latchkey-license+jwt) of the license, its policy, product and the entitlements that it has now, which an app verifies without a network. For a license that a validation would find valid; no seat is taken and nothing is counted, but a clock that waits for the first validation starts. It is good on any machine: a license key gets the file of its own license only where the policy does not require a fingerprint, and else checks out its machine.',
   })
   checkOut(@Caller() caller: TenantPrincipal, @PathId() id: string, @Body() body: CheckOutBody) {
     return this.checkOuts.checkOut(caller, id, body);

@@ -1,8 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { LicenseKeys } from '../auth/license-keys.js';
-import { recordEvents } from '../core/audit.js';
 import { Clock } from '../core/clock.js';
-import { Database, type Db, type Tenant } from '../core/database.js';
+import { Database, type Tenant } from '../core/database.js';
 import { RateLimits } from '../core/rate-limits.js';
 import { currentRequest } from '../core/request-context.js';
 import { notFound } from '../domain/errors.js';
@@ -15,15 +14,13 @@ import {
   type LicenseFacts,
   notFoundVerdict,
   settled,
-  type Traces,
   tracesOf,
   type ValidationRequest,
 } from '../domain/validation.js';
 import { validationClaims, validationValidity } from '../domain/validation-token.js';
 import { Signer } from '../signing/signer.js';
 import { LastValidatedWorker } from './last-validated.worker.js';
-import { type LicenseRow, toLicenseEntry } from './licenses.dto.js';
-import { loadLicense } from './licenses.query.js';
+import { leaveTraces } from './traces.query.js';
 import { type Decision, ValidationEventsService } from './validation-events.service.js';
 import {
   type ExplanationView,
@@ -135,31 +132,11 @@ export class ValidationService {
       const facts = asked({ ...found, keyValidUntil: seen.keyValidUntil }, request, now);
       const verdict = judge(facts);
       const traces = verdict.valid ? tracesOf(facts) : null;
-      if (traces !== null) await this.leave(db, facts, traces);
+      if (traces !== null) await leaveTraces(db, facts, traces);
       const decision = { verdict, facts: settled(facts, verdict) };
       if (this.events.isWanted(decision)) await this.events.record(db, decision);
       return decision;
     });
-  }
-
-  /** The first success and each count are told to others; the audit log is for what somebody manages. */
-  private async leave(db: Db, { license: { id }, environment, now }: Facts, traces: Traces): Promise<void> {
-    const before = await loadLicense(db, id);
-    await db.license.update({ where: { id }, data: { ...traces, updatedAt: before.updatedAt }, select: { id: true } });
-    const { usesCount = before.usesCount, ...start } = traces;
-    const started = { ...before, ...start };
-    const entry = (row: LicenseRow): object => toLicenseEntry(row, environment, now);
-    const about = { resource: { type: 'license', id, segmentId: before.segmentId }, occurredAt: before.testClock?.frozenAt };
-    await recordEvents(db, [
-      // A clock that starts later than with the first success changes the license, which was activated before.
-      {
-        ...about,
-        action: start.firstValidatedAt === undefined ? 'license.updated' : 'license.activated',
-        before: entry(before),
-        after: entry(started),
-      },
-      { ...about, action: 'usage.incremented', before: entry(started), after: entry({ ...started, usesCount }) },
-    ]);
   }
 }
 

@@ -8,8 +8,10 @@ import { MasterKey } from '../core/master-key.js';
 import { LatchkeyError, notFound } from '../domain/errors.js';
 import { fileKey, fileTtl, fileValidity, requireValidForFile } from '../domain/license-file.js';
 import { isRotatedOut } from '../domain/license-key.js';
-import { entitlementsOf, type Facts } from '../domain/validation.js';
+import { entitlementsOf, type Facts, tracesOf } from '../domain/validation.js';
 import { type LicenseRow, toLicenseEntry } from '../licenses/licenses.dto.js';
+import { loadLicense } from '../licenses/licenses.query.js';
+import { leaveTraces } from '../licenses/traces.query.js';
 import { toValidatedLicense } from '../licenses/validation.dto.js';
 import { loadFacts } from '../licenses/validation.query.js';
 import { type MachineRow, toMachineView } from '../machines/machines.dto.js';
@@ -40,12 +42,17 @@ export class LicenseFiles {
    * @throws 403 with the code of the license's state; 422 MACHINE_DEAD, LICENSE_NOT_VALID, OFFLINE_NOT_ALLOWED,
    *   OFFLINE_TTL_EXCEEDED; 409 for a key that was rotated out and wants the file encrypted
    */
-  async make(db: Db, caller: TenantPrincipal, subject: FileSubject, { ttlSeconds, encrypt = false }: FileWish): Promise<LicenseFileView> {
-    const { license, machine } = subject;
-    const [realNow, now] = [this.clock.now(), this.clock.now(license.testClock)];
-    const found = await loadFacts(db, license.id, machine === null ? [] : [machine.fingerprint], realNow);
+  async make(db: Db, caller: TenantPrincipal, asked: FileSubject, { ttlSeconds, encrypt = false }: FileWish): Promise<LicenseFileView> {
+    const { machine } = asked;
+    const [realNow, now] = [this.clock.now(), this.clock.now(asked.license.testClock)];
+    const found = await loadFacts(db, asked.license.id, machine === null ? [] : [machine.fingerprint], realNow);
     if (found === null) throw notFound('license');
-    const facts = requireValidForFile(found, machine, now);
+    const { facts, license } = await this.begin(
+      db,
+      requireValidForFile(found, machine, caller.kind === 'license' ? 'holder' : 'vendor', now),
+      asked.license,
+    );
+    const subject = { ...asked, license };
     const ttl = fileTtl(ttlSeconds, license.policy);
     const key = encrypt ? this.keyFor(caller, subject) : null;
     const validity = fileValidity(license, license.policy, ttl, await formerKeyEnd(db, caller, license, now), now);
@@ -54,6 +61,14 @@ export class LicenseFiles {
     const { kid, expiresAt } = signed;
     await recordChange(db, changeOf(caller, subject, { kid, expiresAt, ttlSeconds: ttl, encrypted: encrypt }, now));
     return key === null ? signed : { ...signed, document: await encrypted(signed.document, key) };
+  }
+
+  /** A file is a success like that of a validation: the first one begins what waits for that. */
+  private async begin(db: Db, facts: Facts, license: LicenseRow): Promise<{ facts: Facts; license: LicenseRow }> {
+    const traces = tracesOf(facts);
+    if (traces === null) return { facts, license };
+    await leaveTraces(db, facts, traces);
+    return { facts: { ...facts, license: { ...facts.license, ...traces } }, license: await loadLicense(db, license.id) };
   }
 
   /**

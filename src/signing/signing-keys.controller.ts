@@ -29,7 +29,7 @@ export class SigningKeysController {
 
   @Get('api/v1/account/signing-keys')
   @AnyApiKey()
-  @Cacheable({ scope: 'private', maxAgeSeconds: MAX_AGE_SECONDS })
+  @Cacheable({ scope: 'private' })
   @AnswersList(SigningKeyView)
   @ApiOperation({
     summary: "The environment's public keys, as JWK, PEM and hex",

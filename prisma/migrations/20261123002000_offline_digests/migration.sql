@@ -53,3 +53,15 @@ $$;
 
 -- For who fills it in, to find where; the keys themselves are opened within their tenants.
 GRANT SELECT ("environment_id", "offline_digest", "deleted_at") ON "license" TO latchkey_system;
+
+-- A server of an earlier version, which may still run for a while, gives a license another key and knows nothing of this digest:
+-- it would go on to lead from the old key to the license. Without one the license waits for the running server to make it.
+CREATE FUNCTION "license_forgets_offline_digest"() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  NEW.offline_digest := NULL;
+  RETURN NEW;
+END
+$$;
+CREATE TRIGGER "license_forgets_offline_digest" BEFORE UPDATE OF "key_digest" ON "license"
+  FOR EACH ROW WHEN (NEW.key_digest <> OLD.key_digest AND NEW.offline_digest IS NOT DISTINCT FROM OLD.offline_digest)
+  EXECUTE FUNCTION "license_forgets_offline_digest"();

@@ -1,0 +1,28 @@
+import { recordEvents } from '../core/audit.js';
+import type { Db } from '../core/database.js';
+import type { Facts, Traces } from '../domain/validation.js';
+import { type LicenseRow, toLicenseEntry } from './licenses.dto.js';
+import { loadLicense } from './licenses.query.js';
+
+/**
+ * What a success leaves on the license, whose row the caller holds. The first success and each count are told to others; the
+ * audit log is for what somebody manages.
+ */
+export async function leaveTraces(db: Db, { license: { id }, environment, now }: Facts, traces: Traces): Promise<void> {
+  const before = await loadLicense(db, id);
+  await db.license.update({ where: { id }, data: { ...traces, updatedAt: before.updatedAt }, select: { id: true } });
+  const { usesCount = before.usesCount, ...start } = traces;
+  const started = { ...before, ...start };
+  const entry = (row: LicenseRow): object => toLicenseEntry(row, environment, now);
+  const about = { resource: { type: 'license', id, segmentId: before.segmentId }, occurredAt: before.testClock?.frozenAt };
+  await recordEvents(db, [
+    // A clock that starts later than with the first success changes the license, which was activated before.
+    {
+      ...about,
+      action: start.firstValidatedAt === undefined ? 'license.updated' : 'license.activated',
+      before: entry(before),
+      after: entry(started),
+    },
+    { ...about, action: 'usage.incremented', before: entry(started), after: entry({ ...started, usesCount }) },
+  ]);
+}
