@@ -266,7 +266,8 @@ const table: Record<EventType, Row | string> = {
     const license = await scene.licenseUnder();
     const { kid, expiresAt } = done(await scene.app(license).post(`/licenses/${license.id}/check-out`, { ttlSeconds: 3600 }));
     const beside = { checkOut: { kid, expiresAt, ttlSeconds: 3600, encrypted: false } };
-    return { id: license.id, object: withoutKey(license), beside, actor: { type: 'license', id: license.id } };
+    const object = { ...withoutKey(license), firstValidatedAt: anyTime };
+    return { id: license.id, object, beside, actor: { type: 'license', id: license.id } };
   },
   'license.expiring': async (scene) => {
     const clock = await scene.clock();

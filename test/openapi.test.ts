@@ -521,10 +521,11 @@ async function answersOfEach(vendor: Vendor, operations: Operation[]): Promise<M
     await call(api, 'POST', `/licenses/${license.id}/${action}`);
 
   for (const path of [`/licenses/${license.id}/check-out`, `/machines/${machine.id}/check-out`]) {
-    await call(vendor.app(license), 'POST', path);
+    await call(api, 'POST', path);
     await call(api, 'POST', path, { ttlSeconds: 3600, encrypt: true });
     await call(api, 'GET', `${path}?ttlSeconds=3600&encrypt=false`);
   }
+  await call(vendor.app(license), 'POST', `/machines/${machine.id}/check-out`);
   const offline = { request: offlineRequest(license.key, { fingerprint: activation.fingerprint }) };
   await call(api, 'POST', '/machines/offline-requests', offline);
   await call(api, 'DELETE', `/machines/${(await api.get('/machines?fingerprint=fingerprint-2')).body.data[0].id}`);
