@@ -2,7 +2,7 @@ import pg from 'pg';
 import { DatabaseNotUsable, LOOKUP_ROLE, SYSTEM_ROLE, TENANT_ROLE } from './database.js';
 import { openKeyRing } from './key-ring.js';
 import type { MasterKey } from './master-key.js';
-import { applyMigrations, type MigrationStatus, migrationStatus } from './schema-engine.js';
+import { applyMigrations, isUpToDate, type MigrationStatus, migrationStatus } from './schema-engine.js';
 
 /** Any two Latchkey processes that boot at once agree on this number. */
 const MIGRATION_LOCK = 7_205_759_404;
@@ -27,20 +27,25 @@ export async function prepareDatabase(databaseUrl: string, given: MasterKey): Pr
     await requireVersion(client);
     await requireRoles(client);
     await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
-    const status = await migrationStatus(databaseUrl);
-    if (status.failed.length > 0) {
-      throw new DatabaseNotUsable(
-        `Migration ${status.failed.join(', ')} failed earlier. Mend its cause, then run: npx prisma migrate resolve --rolled-back ${status.failed[0] ?? ''}`,
-      );
-    }
-    if (status.unknown.length > 0) {
-      throw new DatabaseNotUsable(`The database is newer than this program: it has ${status.unknown.join(', ')}. Run the newer version.`);
-    }
-    const applied = status.pending.length === 0 ? [] : await applyMigrations(databaseUrl);
+    const applied = (await isUpToDate(client)) ? [] : await migrate(databaseUrl);
     await requireIsolation(client);
     // With another master key every stored key would be unknown: said at once, instead of answering 401 to everyone.
     return { applied, masterKey: await openKeyRing(client, given) };
   });
+}
+
+/** What is missing, and its names. */
+async function migrate(databaseUrl: string): Promise<string[]> {
+  const status = await migrationStatus(databaseUrl);
+  if (status.failed.length > 0) {
+    throw new DatabaseNotUsable(
+      `Migration ${status.failed.join(', ')} failed earlier. Mend its cause, then run: npx prisma migrate resolve --rolled-back ${status.failed[0] ?? ''}`,
+    );
+  }
+  if (status.unknown.length > 0) {
+    throw new DatabaseNotUsable(`The database is newer than this program: it has ${status.unknown.join(', ')}. Run the newer version.`);
+  }
+  return status.pending.length === 0 ? [] : applyMigrations(databaseUrl);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { readFile, readdir } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
@@ -69,6 +69,29 @@ export async function applyMigrations(databaseUrl: string): Promise<string[]> {
   return withEngine(
     databaseUrl,
     async (engine) => (await engine.applyMigrations({ migrationsList, filters: NO_FILTER })).appliedMigrationNames,
+  );
+}
+
+/**
+ * Whether exactly the migrations of this version are applied, as they are: then there is nothing that the engine could do, and
+ * its half second is saved. By what it writes down itself: each with the SHA-256 of its SQL.
+ */
+export async function isUpToDate(client: pg.Client): Promise<boolean> {
+  const { rows: tables } = await client.query<{ exists: boolean }>(`SELECT to_regclass('_prisma_migrations') IS NOT NULL AS exists`);
+  if (tables[0]?.exists !== true) return false;
+  const { rows } = await client.query<{ applied: string }>(
+    `SELECT migration_name || ' ' || checksum || CASE WHEN finished_at IS NULL THEN ' unfinished' ELSE '' END AS applied
+       FROM _prisma_migrations WHERE rolled_back_at IS NULL`,
+  );
+  const { migrationDirectories } = await readMigrations();
+  const known = migrationDirectories.map(({ path, migrationFile: { content } }) => {
+    return `${path} ${createHash('sha256').update(content.value).digest('hex')}`;
+  });
+  return (
+    rows
+      .map(({ applied }) => applied)
+      .sort()
+      .join() === known.sort().join()
   );
 }
 

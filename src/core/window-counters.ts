@@ -14,9 +14,15 @@ const MAX_LOCAL_KEYS = 100_000;
 
 /** Fixed windows in this process's memory, each beginning with its key's first count. Bounded, and without timers. */
 export class LocalCounters {
-  private readonly windows = new LRUCache<string, { startedAt: number; count: number }>({ max: MAX_LOCAL_KEYS });
+  /** Made with the first count: its tables have a place for every key from the start. */
+  private kept?: LRUCache<string, { startedAt: number; count: number }>;
 
   constructor(private readonly windowMs: number) {}
+
+  private get windows() {
+    this.kept ??= new LRUCache({ max: MAX_LOCAL_KEYS });
+    return this.kept;
+  }
 
   count(key: string, now: Date): WindowCount {
     const known = this.windows.get(key);
