@@ -65,10 +65,13 @@ export class MasterKey {
   private readonly offlineKeyPepper: KeyObject;
   private readonly idempotencyPepper: KeyObject;
 
-  /** `master` seals; what was sealed under one of `readable` opens too. `kept` comes from the database: absent = its own. */
+  /**
+   * `master` seals; what was sealed under one of `readable` opens too. `kept` comes from the database: absent = its own.
+   * `names` are what an operator knows the keys by, the one that seals first: a setting or a file.
+   */
   constructor(
     private readonly master: Buffer,
-    private readonly more: { readable?: readonly Buffer[]; kept?: KeptSecrets } = {},
+    private readonly more: { readable?: readonly Buffer[]; kept?: KeptSecrets; names?: readonly string[] } = {},
   ) {
     this.current = derivedFrom(master);
     this.keys = new Map([this.current, ...(more.readable ?? []).map(derivedFrom)].map((key) => [key.id, key]));
@@ -87,6 +90,12 @@ export class MasterKey {
   /** Of all keys that can open; the one that seals comes first. */
   get ids(): string[] {
     return [...this.keys.keys()];
+  }
+
+  /** What an operator knows the key by: the setting or file that it comes from. */
+  nameOf(id: string): string {
+    const index = [this.master, ...(this.more.readable ?? [])].findIndex((key) => derivedFrom(key).id === id);
+    return this.more.names?.[index] ?? (index === 0 ? 'MASTER_KEY' : 'MASTER_KEYS_READABLE');
   }
 
   /** What verifies an access token that was signed with one of the keys; null for any other `kid`. */

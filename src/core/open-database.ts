@@ -3,8 +3,9 @@ import { parseEnv } from 'node:util';
 import { type Config, ConfigError, loadConfig } from './config.js';
 import { EmbeddedPostgres } from './embedded-postgres.js';
 import { MasterKey } from './master-key.js';
-import { makeNextKey, readKeyFiles } from './master-key-file.js';
+import { isRotating, makeNextKey, readKeyFiles } from './master-key-file.js';
 import { DatabaseNotUsable } from './database.js';
+import { prepareDatabase } from './migrate.js';
 import { DataDirectoryInUse, EmbeddedPostgresError } from './postgres-layout.js';
 
 /** The way from the environment to a database, which the server and the command line have in common. */
@@ -77,6 +78,8 @@ export async function openForRotation(config: Config): Promise<OpenDatabase> {
     throw error instanceof DataDirectoryInUse ? new EmbeddedPostgresError(stopFirst(config.dataDir)) : error;
   });
   try {
+    // A key that this database does not know, or no more, has no next one.
+    if (!(await isRotating(config.dataDir))) await prepareDatabase(opened.url, opened.masterKey);
     await makeNextKey(config.dataDir);
     return { ...opened, masterKey: await masterKeyOf(config) };
   } catch (error) {
@@ -101,8 +104,10 @@ async function attach(config: Config): Promise<OpenDatabase | null> {
   return { url: running.url, masterKey: await masterKeyOf(config), embedded: true, isNew: false, close: () => Promise.resolve() };
 }
 
-async function masterKeyOf(config: Config): Promise<MasterKey> {
-  const { master, readable } =
-    config.masterKey === undefined ? await readKeyFiles(config.dataDir) : { master: config.masterKey, readable: [] };
-  return new MasterKey(master, { readable: [...readable, ...config.masterKeysReadable] });
+async function masterKeyOf(config: Config, mayMake = true): Promise<MasterKey> {
+  const { master, readable, files } =
+    config.masterKey === undefined
+      ? await readKeyFiles(config.dataDir, mayMake)
+      : { master: config.masterKey, readable: [], files: ['MASTER_KEY'] };
+  return new MasterKey(master, { readable: [...readable, ...config.masterKeysReadable], names: files });
 }
