@@ -989,6 +989,7 @@ const allowedAcrossTenants: Record<string, string> = {
   'webhooks/delivery.worker.ts: claim deliveries that are due, with what they consist of':
     'of all tenants, in turns between their endpoints; events and secrets are joined by their tenant too',
   'core/seal-anew.ts: count what each master key has sealed': 'for the operator, when the master key is replaced: numbers alone',
+  'core/seal-anew.ts: look whether what names no known master key opens': 'the same: what opens is thrown away, and a number is left',
   'core/seal-anew.ts: seal anew what another master key has sealed':
     'what is at rest, of every tenant: each value is put back into the row that it came from, by its key and only if it is still the same',
   'webhooks/delivery.worker.ts: give back deliveries that were claimed': 'the same ones, by their ids',

@@ -10,6 +10,7 @@ import {
   type KeyObject,
   randomBytes,
 } from 'node:crypto';
+import { LatchkeyError } from '../domain/errors.js';
 
 /** The part of what is sealed that names the key which it was sealed under. */
 export const SEALED_KEY_ID_BYTES = 8;
@@ -150,7 +151,8 @@ export class MasterKey {
 
   /**
    * Whichever of the keys it was sealed under; GCM tells whether one was.
-   * @throws when the bytes were not sealed with one of the keys and this context
+   * @throws 503 UNAVAILABLE when it names a key that is not one of these: another server may have that
+   * @throws when the bytes were sealed under one of the keys, and not with this context or not like this
    */
   open(sealed: Uint8Array, context: string): string {
     const bytes = Buffer.from(sealed);
@@ -162,7 +164,8 @@ export class MasterKey {
       const older = openWith(key, bytes, context);
       if (older !== null) return older;
     }
-    throw new Error('This was sealed under a master key that is not configured, or for another row.');
+    if (named !== undefined) throw new Error('This was sealed for another row, or was changed.');
+    throw notConfigured(bytes.subarray(0, SEALED_KEY_ID_BYTES).toString('hex'));
   }
 
   /** What is kept, sealed under one of the keys: what `withKept` takes. */
@@ -223,6 +226,15 @@ function openWith({ sealingKey }: DerivedKey, bytes: Buffer, context: string): s
   } catch {
     return null;
   }
+}
+
+/** The caller learns that it is worth another try, the log what is to be done. */
+function notConfigured(id: string): LatchkeyError {
+  const error = new LatchkeyError('UNAVAILABLE', 'This server lacks a key that it needs for this. Try again shortly.');
+  error.cause = new Error(
+    `Something is sealed under the master key ${id}, which is not configured here. If it is the new one of a rotation, make it MASTER_KEY and restart this server; if it is an old one, add it to MASTER_KEYS_READABLE, restart, and run "latchkey master-key rotate". "latchkey master-key status" tells which keys there are.`,
+  );
+  return error;
 }
 
 function ringContext(id: string): string {
