@@ -843,7 +843,9 @@ describe('tenancy', () => {
       }
       expect((await asRole('latchkey_lookup', {}, 'SELECT key_sealed FROM license')).refusal).toMatch(/^42501 permission denied/);
       for (const column of ['key_digest', 'pepper_id', 'environment_id', 'policy_id', 'expires_at', 'suspended_at'])
-        expect((await asRole('latchkey_system', {}, `UPDATE license SET ${column} = ${column}`)).refusal).toMatch(/^42501 permission denied/);
+        expect((await asRole('latchkey_system', {}, `UPDATE license SET ${column} = ${column}`)).refusal).toMatch(
+          /^42501 permission denied/,
+        );
     });
   });
 
@@ -941,6 +943,7 @@ const allowedAcrossTenants: Record<string, string> = {
   'auth/authenticator.ts: FIND_USER_KEY': 'whose key is this, and which accounts does it open',
   'auth/authenticator.ts: FIND_USER_KEY_OF_TOKEN': 'the same, by the id in what we have signed',
   'auth/key-use.worker.ts: keep the last use of keys': 'times of many keys in one statement; can write nothing else',
+  'core/readiness.ts: FIND_OWN_KEY': 'whether the master key of this process was rotated out, of no tenant',
   'core/readiness.ts: see how long events have waited': 'an age and nothing else, of whichever tenant the oldest is',
   'events/retention.worker.ts: remove events that are kept no longer': 'of everyone, by nothing but their age',
   'events/retention.worker.ts: remove what ended with its time': 'of everyone, by nothing but their end',
