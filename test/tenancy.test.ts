@@ -943,6 +943,7 @@ const allowedAcrossTenants: Record<string, string> = {
   'auth/authenticator.ts: FIND_USER_KEY': 'whose key is this, and which accounts does it open',
   'auth/authenticator.ts: FIND_USER_KEY_OF_TOKEN': 'the same, by the id in what we have signed',
   'auth/key-use.worker.ts: keep the last use of keys': 'times of many keys in one statement; can write nothing else',
+  'core/readiness.ts: FIND_OWN_KEY': 'whether the master key of this process was rotated out, of no tenant',
   'core/readiness.ts: see how long events have waited': 'an age and nothing else, of whichever tenant the oldest is',
   'events/retention.worker.ts: remove events that are kept no longer': 'of everyone, by nothing but their age',
   'events/retention.worker.ts: remove what ended with its time': 'of everyone, by nothing but their end',
@@ -991,6 +992,7 @@ const allowedAcrossTenants: Record<string, string> = {
   'webhooks/delivery.worker.ts: claim deliveries that are due, with what they consist of':
     'of all tenants, in turns between their endpoints; events and secrets are joined by their tenant too',
   'core/seal-anew.ts: count what each master key has sealed': 'for the operator, when the master key is replaced: numbers alone',
+  'core/seal-anew.ts: look whether what names no known master key opens': 'the same: what opens is thrown away, and a number is left',
   'core/seal-anew.ts: seal anew what another master key has sealed':
     'what is at rest, of every tenant: each value is put back into the row that it came from, by its key and only if it is still the same',
   'webhooks/delivery.worker.ts: give back deliveries that were claimed': 'the same ones, by their ids',

@@ -1,6 +1,7 @@
 import { CreateAccountBody } from '../accounts/accounts.dto.js';
 import { AccountsService } from '../accounts/accounts.service.js';
 import { LicenseKeys } from '../auth/license-keys.js';
+import { visitDatabase } from '../core/open-database.js';
 import { notFound } from '../domain/errors.js';
 import { bodyOf } from './input.js';
 import { type Outcome, table, time } from './output.js';
@@ -15,7 +16,7 @@ export interface CreateAccountOptions {
 /** `accounts create`: the one time that the two keys are shown. */
 export async function createAccount({ name, slug, email }: CreateAccountOptions): Promise<Outcome> {
   const body = await bodyOf(CreateAccountBody, { name, slug, ownerEmail: email }, { ownerEmail: '--email' });
-  const created = await inSession((session) => session.get(AccountsService).create(body));
+  const created = await inSession((session) => session.get(AccountsService).create(body), visitDatabase);
   const { account, apiKeys } = created;
   const text = `Account ${account.slug} was created (${account.id}). Its full-access keys are shown this once:
 

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { Config } from '../core/config.js';
 import { databaseStatus, prepareDatabase } from '../core/migrate.js';
-import { type OpenDatabase, readConfig, visitDatabase } from '../core/open-database.js';
+import { type OpenDatabase, readConfig, visitDatabase, visitExisting } from '../core/open-database.js';
 import { fields, type Outcome, REFUSED } from './output.js';
 
 const INTERRUPTED = 130;
@@ -56,5 +56,5 @@ export function status(): Promise<Outcome> {
     ];
     const isReady = pending.length + failed.length + unknown.length === 0;
     return { document: { applied, pending, failed, edited, unknown }, text: fields(states), exitCode: isReady ? 0 : REFUSED };
-  });
+  }, visitExisting);
 }

@@ -1,18 +1,18 @@
 import { Database, DatabaseNotUsable } from '../core/database.js';
 import { requireNobodyElse, retireBefore, type RingKey, ringKeys, whileRotating } from '../core/key-ring.js';
 import type { MasterKey } from '../core/master-key.js';
-import { isRotating, swapKeys } from '../core/master-key-file.js';
-import { databaseStatus, prepareDatabase } from '../core/migrate.js';
+import { swapKeys } from '../core/master-key-file.js';
+import { prepareDatabase } from '../core/migrate.js';
 import { keepsOwnKey, openForRotation } from '../core/open-database.js';
-import { countByKey, type Progress, type SealedAnew, sealAnew } from '../core/seal-anew.js';
+import { type Progress, type SealedAnew, sealAnew } from '../core/seal-anew.js';
 import { tidy, withDatabase } from './database.js';
-import { fields, type Outcome, REFUSED, table } from './output.js';
+import { fields, type Outcome, REFUSED } from './output.js';
 
 /** How often the progress of a long walk is told. */
 const TELL_EVERY_MS = 2_000;
 const POOL_SIZE = 3;
 
-/** `master-key rotate`: refused when there is no other key, or not everything could be opened. */
+/** `master-key rotate`: refused when there is no other key, nothing to rotate out, or not everything could be opened. */
 export function rotateMasterKey(): Promise<Outcome> {
   return withDatabase(async ({ url, masterKey: given }, config) => {
     const { masterKey } = await prepareDatabase(url, given);
@@ -30,50 +30,36 @@ export function rotateMasterKey(): Promise<Outcome> {
       }
       const retired = await retireBefore(url, masterKey.id);
       if (isOwn) await swapKeys(config.dataDir);
-      const end = isOwn
-        ? 'The data directory has its new master key; the one before is gone. Start the server.'
-        : 'What MASTER_KEYS_READABLE names is needed by nothing any more. Take it away from every server.';
-      const lines: [string, string][] = Object.entries(walked.sealed).map(([name, rows]) => [name, `${String(rows)} sealed anew`]);
-      return { document: { masterKey: masterKey.id, sealed: walked.sealed, retired }, text: `${fields(lines)}\n${end}` };
+      return isOwn ? rotated(masterKey, walked, retired, OWN_KEY_ENDED) : ended(masterKey, walked, retired, await ringKeys(url));
     });
   }, openForRotation);
 }
 
-/** `master-key status`: changes nothing. Refused while something is sealed under another key than the one that seals. */
-export function masterKeyStatus(): Promise<Outcome> {
-  return withDatabase(async ({ url, masterKey }, config) => {
-    if ((await databaseStatus(url)).pending.length > 0)
-      throw new DatabaseNotUsable('The schema is behind this version: run "latchkey db migrate".');
-    const ring = await ringKeys(url);
-    const ids = [...new Set([...ring.map(({ id }) => id), ...masterKey.ids])];
-    const counts = await inDatabase(url, (database) => countByKey(database, ids));
-    const stateOf = (id: string | null): string => {
-      if (id === masterKey.id) return 'seals';
-      if (id === null) return 'of a version before, or unknown';
-      const isRetired = ring.some((key) => key.id === id && key.retiredAt !== null);
-      return `${masterKey.ids.includes(id) ? 'readable' : 'not configured'}${isRetired ? ', rotated out' : ''}`;
-    };
-    const keys = ids.map((id) => ({ id, state: stateOf(id) }));
-    const sealed = counts.map((count) => ({ ...count, state: stateOf(count.id) }));
-    const isRotated =
-      // With only one key, what names none was sealed under that.
-      sealed.every(({ id }) => id === masterKey.id || (id === null && ids.length === 1)) &&
-      ring.every(({ id, retiredAt }) => id === masterKey.id || retiredAt !== null) &&
-      !(keepsOwnKey(config) && (await isRotating(config.dataDir)));
-    const text = [
-      table(
-        ['MASTER KEY', 'STATE'],
-        keys.map(({ id, state }) => [id, state]),
-        '',
-      ),
-      table(
-        ['SEALED IN', 'UNDER', 'ROWS', 'STATE'],
-        sealed.map(({ table: name, id, rows, state }) => [name, id ?? '-', String(rows), state]),
-        'Nothing is sealed.',
-      ),
-    ].join('\n\n');
-    return { document: { isRotated, keys, sealed }, text, exitCode: isRotated ? 0 : REFUSED };
-  });
+const OWN_KEY_ENDED = 'The data directory has its new master key; the one before is gone. Start the server.';
+
+/** Only a key that was rotated out may be taken away: of the others some server may be about to begin. */
+function ended(masterKey: MasterKey, walked: SealedAnew, retired: string[], ring: readonly RingKey[]): Outcome {
+  const readable = masterKey.ids.filter((id) => id !== masterKey.id);
+  const [away, kept] = [true, false].map((isOut) =>
+    readable.filter((id) => isOut === ring.some((key) => key.id === id && key.retiredAt !== null)),
+  );
+  const hasDone = retired.length > 0 || Object.values(walked.sealed).some((rows) => rows > 0);
+  const stays = kept?.length ? `${kept.join(', ')} in MASTER_KEYS_READABLE was not rotated out.` : '';
+  if (!hasDone && stays !== '') {
+    return refused(
+      `Nothing was rotated: MASTER_KEY is ${masterKey.id}, and everything is sealed under that already. ${stays} If it is the new key: make it MASTER_KEY, and this one readable, on every server, then run this again (README, "Rotating the master key").`,
+      { sealed: walked.sealed },
+    );
+  }
+  const goes = away?.length
+    ? `${away.join(', ')} in MASTER_KEYS_READABLE is needed by nothing any more. Take it away from every server.`
+    : '';
+  return rotated(masterKey, walked, retired, [goes, stays === '' ? '' : `${stays} Leave it.`].filter((text) => text !== '').join('\n'));
+}
+
+function rotated(masterKey: MasterKey, { sealed }: SealedAnew, retired: string[], end: string): Outcome {
+  const lines: [string, string][] = Object.entries(sealed).map(([name, rows]) => [name, `${String(rows)} sealed anew`]);
+  return { document: { masterKey: masterKey.id, sealed, retired }, text: [fields(lines), end].filter((text) => text !== '').join('\n') };
 }
 
 /** The walk goes to the key that came last: back to one before, servers that have gone over would be left behind. */
@@ -92,12 +78,8 @@ function requireDirection(masterKey: MasterKey, ring: readonly RingKey[]): void 
 }
 
 function walk(url: string, masterKey: MasterKey): Promise<SealedAnew> {
-  return inDatabase(url, (database) => sealAnew(database, masterKey, tellProgress()));
-}
-
-async function inDatabase<T>(url: string, work: (database: Database) => Promise<T>): Promise<T> {
   const database = new Database(url, POOL_SIZE);
-  return work(database).finally(() => tidy(database.close()));
+  return sealAnew(database, masterKey, tellProgress()).finally(() => tidy(database.close()));
 }
 
 /** On stderr: stdout belongs to the answer. */
@@ -120,10 +102,13 @@ function tellProgress(): Progress {
 
 function unreadable({ sealed, unreadable: rest }: SealedAnew): Outcome {
   const where = rest.map(({ table: name, rows }) => `${String(rows)} in ${name}`).join(', ');
-  const error = {
-    code: 'NOT_USABLE',
-    message: `Some rows were sealed under a key that is not configured (${where}). Set it in MASTER_KEYS_READABLE and run this again: no key was rotated out. "latchkey master-key status" names it.`,
-  };
-  process.stderr.write(`error: ${error.message}\n`);
-  return { document: { error, sealed, unreadable: rest }, text: '', exitCode: REFUSED };
+  return refused(
+    `Some rows were sealed under a key that is not configured (${where}). Set it in MASTER_KEYS_READABLE and run this again: no key was rotated out. "latchkey master-key status" names it.`,
+    { sealed, unreadable: rest },
+  );
+}
+
+function refused(message: string, more: object): Outcome {
+  process.stderr.write(`error: ${message}\n`);
+  return { document: { error: { code: 'NOT_USABLE', message }, ...more }, text: '', exitCode: REFUSED };
 }

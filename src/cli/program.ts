@@ -232,8 +232,8 @@ Without, the key lies in DATA_DIR: stop the server, run this, start it again.`,
   command(
     masterKey,
     'status',
-    'count what is sealed under which key. Exit code 1 when anything is under another than the one that seals',
-  ).action(perform(async () => (await import('./master-key.js')).masterKeyStatus()));
+    'tell which keys there are and what is sealed under each. Exit code 1 when anything is under another than the one that seals',
+  ).action(perform(async () => (await import('./master-key-status.js')).masterKeyStatus()));
 }
 
 function addDatabase(database: Command): void {

@@ -8,6 +8,7 @@ import { LicenseKeys } from '../auth/license-keys.js';
 import { Clock } from '../core/clock.js';
 import { Database } from '../core/database.js';
 import { prepareDatabase } from '../core/migrate.js';
+import { visitExisting } from '../core/open-database.js';
 import type { Page, PageQuery } from '../core/page.js';
 import { onBehalfOf, type RequestContext } from '../core/request-context.js';
 import type { EnvironmentName } from '../domain/api-key.js';
@@ -58,8 +59,11 @@ export class Session {
   }
 }
 
-/** Open, work, close: the schema is brought up to date first, and what the work has left to save is saved at the end. */
-export function inSession<T>(work: (session: Session) => Promise<T>): Promise<T> {
+/**
+ * Open, work, close: the schema is brought up to date first, and what the work has left to save is saved at the end. For the
+ * few that make sense on a database that is not there yet, `open` makes it.
+ */
+export function inSession<T>(work: (session: Session) => Promise<T>, open = visitExisting): Promise<T> {
   return withDatabase(async ({ url, masterKey: given }, config) => {
     const { masterKey } = await prepareDatabase(url, given);
     const database = new Database(url, config.databasePoolSize);
@@ -77,7 +81,7 @@ export function inSession<T>(work: (session: Session) => Promise<T>): Promise<T>
     } finally {
       await tidy(database.close());
     }
-  });
+  }, open);
 }
 
 /** Every item of a list that comes in pages. */

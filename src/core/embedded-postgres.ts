@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
+import { lstat, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -56,6 +56,14 @@ export class EmbeddedPostgres {
     const embedded = new EmbeddedPostgres(layout, port, lock, isNew);
     embedded.supervise();
     return embedded;
+  }
+
+  /** Whether a database was made in `dataDir`, running or not; a directory that may not be entered counts as one. */
+  static isThere(dataDir: string): Promise<boolean> {
+    return lstat(join(dataDir, 'postgres', 'data')).then(
+      () => true,
+      (error: unknown) => !['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? ''),
+    );
   }
 
   /** The database in `dataDir` when another process runs it (for the command line), else null. */

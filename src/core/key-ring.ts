@@ -32,12 +32,13 @@ export async function openKeyRing(client: pg.Client, given: MasterKey): Promise<
       'SELECT id, wrapped, retired_at AS "retiredAt" FROM key_ring ORDER BY place',
     );
     const own = rows.find(({ id }) => id === given.id);
-    if (own !== undefined && own.retiredAt !== null) {
-      throw new DatabaseNotUsable('MASTER_KEY was rotated out of this database: set the key that took its place.');
-    }
+    if (own !== undefined && own.retiredAt !== null) throw rotatedOut(given, given.id);
     if (rows.length === 0) return begin(client, given);
     const wrapping = own ?? rows.find(({ id, wrapped }) => wrapped !== null && given.ids.includes(id));
-    if (wrapping?.wrapped == null) throw notTheOne();
+    if (wrapping?.wrapped == null) {
+      const retired = rows.find(({ id }) => given.ids.includes(id));
+      throw retired === undefined ? notTheOne(given) : rotatedOut(given, retired.id);
+    }
     const unknown = rows.filter(({ id, wrapped }) => wrapped !== null && !given.ids.includes(id));
     if (unknown.length > 0) {
       // Rather than answer some requests, and fail at what the other key has sealed.
@@ -59,7 +60,7 @@ async function begin(client: pg.Client, given: MasterKey): Promise<MasterKey> {
     [given.beforeKeyRing().map(({ pepperId }) => pepperId)],
   );
   const found = given.beforeKeyRing().find(({ pepperId }) => rows.some((row) => row.pepperId === pepperId));
-  if (found === undefined) throw notTheOne();
+  if (found === undefined) throw notTheOne(given);
   await enter(client, found.masterKey, found.id);
   if (found.id !== given.id) await enter(client, found.masterKey, given.id);
   return found.masterKey;
@@ -72,8 +73,15 @@ async function enter(client: pg.Client, masterKey: MasterKey, id: string): Promi
   ]);
 }
 
-function notTheOne(): DatabaseNotUsable {
-  return new DatabaseNotUsable('MASTER_KEY is not the one that this database was made with: no stored key could be recognised.');
+function notTheOne(given: MasterKey): DatabaseNotUsable {
+  const name = given.nameOf(given.id);
+  return new DatabaseNotUsable(`${name} is not the one that this database was made with: no stored key could be recognised.`);
+}
+
+function rotatedOut(given: MasterKey, id: string): DatabaseNotUsable {
+  return new DatabaseNotUsable(
+    `${given.nameOf(id)} was rotated out of this database (${id}): put the key there that took its place. With this one nothing opens.`,
+  );
 }
 
 /** Every key that the database knows, the oldest first. */

@@ -21,6 +21,22 @@ describe('a master key', () => {
     expect(() => new MasterKey(next).open(new MasterKey(old).seal('a secret', 'row'), 'row')).toThrow();
   });
 
+  it('tells a key that is not configured, which another server may have, from what was changed', () => {
+    const sealed = new MasterKey(old).seal('a secret', 'row');
+    let thrown: unknown;
+    try {
+      new MasterKey(next).open(sealed, 'row');
+    } catch (error) {
+      thrown = error;
+    }
+    expect(thrown).toMatchObject({
+      code: 'UNAVAILABLE',
+      message: expect.not.stringContaining(new MasterKey(old).id),
+      cause: { message: expect.stringMatching(new RegExp(`master key ${new MasterKey(old).id}, which is not configured`)) },
+    });
+    expect(() => new MasterKey(old).open(sealed, 'another row')).toThrow(/another row/);
+  });
+
   it('opens what was sealed when nothing named its key', () => {
     const older = new MasterKey(old).seal('a secret', 'row').subarray(8);
     expect(new MasterKey(old).open(older, 'row')).toBe('a secret');

@@ -10,6 +10,7 @@ import {
   type KeyObject,
   randomBytes,
 } from 'node:crypto';
+import { LatchkeyError } from '../domain/errors.js';
 
 /** The part of what is sealed that names the key which it was sealed under. */
 export const SEALED_KEY_ID_BYTES = 8;
@@ -65,10 +66,13 @@ export class MasterKey {
   private readonly offlineKeyPepper: KeyObject;
   private readonly idempotencyPepper: KeyObject;
 
-  /** `master` seals; what was sealed under one of `readable` opens too. `kept` comes from the database: absent = its own. */
+  /**
+   * `master` seals; what was sealed under one of `readable` opens too. `kept` comes from the database: absent = its own.
+   * `names` are what an operator knows the keys by, the one that seals first: a setting or a file.
+   */
   constructor(
     private readonly master: Buffer,
-    private readonly more: { readable?: readonly Buffer[]; kept?: KeptSecrets } = {},
+    private readonly more: { readable?: readonly Buffer[]; kept?: KeptSecrets; names?: readonly string[] } = {},
   ) {
     this.current = derivedFrom(master);
     this.keys = new Map([this.current, ...(more.readable ?? []).map(derivedFrom)].map((key) => [key.id, key]));
@@ -87,6 +91,12 @@ export class MasterKey {
   /** Of all keys that can open; the one that seals comes first. */
   get ids(): string[] {
     return [...this.keys.keys()];
+  }
+
+  /** What an operator knows the key by: the setting or file that it comes from. */
+  nameOf(id: string): string {
+    const index = [this.master, ...(this.more.readable ?? [])].findIndex((key) => derivedFrom(key).id === id);
+    return this.more.names?.[index] ?? (index === 0 ? 'MASTER_KEY' : 'MASTER_KEYS_READABLE');
   }
 
   /** What verifies an access token that was signed with one of the keys; null for any other `kid`. */
@@ -141,7 +151,8 @@ export class MasterKey {
 
   /**
    * Whichever of the keys it was sealed under; GCM tells whether one was.
-   * @throws when the bytes were not sealed with one of the keys and this context
+   * @throws 503 UNAVAILABLE when it names a key that is not one of these: another server may have that
+   * @throws when the bytes were sealed under one of the keys, and not with this context or not like this
    */
   open(sealed: Uint8Array, context: string): string {
     const bytes = Buffer.from(sealed);
@@ -153,7 +164,8 @@ export class MasterKey {
       const older = openWith(key, bytes, context);
       if (older !== null) return older;
     }
-    throw new Error('This was sealed under a master key that is not configured, or for another row.');
+    if (named !== undefined) throw new Error('This was sealed for another row, or was changed.');
+    throw notConfigured(bytes.subarray(0, SEALED_KEY_ID_BYTES).toString('hex'));
   }
 
   /** What is kept, sealed under one of the keys: what `withKept` takes. */
@@ -214,6 +226,15 @@ function openWith({ sealingKey }: DerivedKey, bytes: Buffer, context: string): s
   } catch {
     return null;
   }
+}
+
+/** The caller learns that it is worth another try, the log what is to be done. */
+function notConfigured(id: string): LatchkeyError {
+  const error = new LatchkeyError('UNAVAILABLE', 'This server lacks a key that it needs for this. Try again shortly.');
+  error.cause = new Error(
+    `Something is sealed under the master key ${id}, which is not configured here. If it is the new one of a rotation, make it MASTER_KEY and restart this server; if it is an old one, add it to MASTER_KEYS_READABLE, restart, and run "latchkey master-key rotate". "latchkey master-key status" tells which keys there are.`,
+  );
+  return error;
 }
 
 function ringContext(id: string): string {

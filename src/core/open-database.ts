@@ -1,10 +1,12 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { parseEnv } from 'node:util';
 import { type Config, ConfigError, loadConfig } from './config.js';
 import { EmbeddedPostgres } from './embedded-postgres.js';
 import { MasterKey } from './master-key.js';
-import { makeNextKey, readKeyFiles } from './master-key-file.js';
+import { isRotating, makeNextKey, readKeyFiles } from './master-key-file.js';
 import { DatabaseNotUsable } from './database.js';
+import { prepareDatabase } from './migrate.js';
 import { DataDirectoryInUse, EmbeddedPostgresError } from './postgres-layout.js';
 
 /** The way from the environment to a database, which the server and the command line have in common. */
@@ -61,6 +63,27 @@ export async function visitDatabase(config: Config): Promise<OpenDatabase> {
   }
 }
 
+/**
+ * The same for who only looks, or works on what is there: makes no database and no key where there is none.
+ * @throws DatabaseNotUsable
+ * @throws EmbeddedPostgresError
+ */
+export async function visitExisting(config: Config): Promise<OpenDatabase> {
+  await requireExisting(config);
+  return visitDatabase(config);
+}
+
+/** In a folder that was not meant nothing is made, and nothing looks empty. */
+async function requireExisting(config: Config): Promise<void> {
+  if (config.databaseUrl !== undefined) return;
+  if (!(await EmbeddedPostgres.isThere(config.dataDir))) {
+    throw new DatabaseNotUsable(
+      `There is no database in ${resolve(config.dataDir)}. Set DATA_DIR to the one that is meant, or make one: start the server, or run "latchkey db migrate".`,
+    );
+  }
+  if (config.masterKey === undefined) await readKeyFiles(config.dataDir, false);
+}
+
 /** Whether the master key lies in the data directory, and is Latchkey's own to replace. */
 export function keepsOwnKey(config: Config): boolean {
   return config.databaseUrl === undefined && config.masterKey === undefined;
@@ -72,11 +95,14 @@ export function keepsOwnKey(config: Config): boolean {
  * @throws EmbeddedPostgresError
  */
 export async function openForRotation(config: Config): Promise<OpenDatabase> {
-  if (!keepsOwnKey(config)) return visitDatabase(config);
+  if (!keepsOwnKey(config)) return visitExisting(config);
+  await requireExisting(config);
   const opened = await openDatabase(config).catch((error: unknown) => {
     throw error instanceof DataDirectoryInUse ? new EmbeddedPostgresError(stopFirst(config.dataDir)) : error;
   });
   try {
+    // A key that this database does not know, or no more, has no next one.
+    if (!(await isRotating(config.dataDir))) await prepareDatabase(opened.url, opened.masterKey);
     await makeNextKey(config.dataDir);
     return { ...opened, masterKey: await masterKeyOf(config) };
   } catch (error) {
@@ -102,7 +128,7 @@ async function attach(config: Config): Promise<OpenDatabase | null> {
 }
 
 async function masterKeyOf(config: Config): Promise<MasterKey> {
-  const { master, readable } =
-    config.masterKey === undefined ? await readKeyFiles(config.dataDir) : { master: config.masterKey, readable: [] };
-  return new MasterKey(master, { readable: [...readable, ...config.masterKeysReadable] });
+  const { master, readable, files } =
+    config.masterKey === undefined ? await readKeyFiles(config.dataDir) : { master: config.masterKey, readable: [], files: ['MASTER_KEY'] };
+  return new MasterKey(master, { readable: [...readable, ...config.masterKeysReadable], names: files });
 }

@@ -1,12 +1,21 @@
 import { Injectable } from '@nestjs/common';
 import { Database } from './database.js';
+import { MasterKey } from './master-key.js';
+
+const FIND_OWN_KEY = { name: 'find_own_master_key', text: 'SELECT retired_at IS NOT NULL AS "isRetired" FROM key_ring WHERE id = $1' };
+
+const ROTATED_OUT =
+  'The master key of this server was rotated out of its database while it ran. Give it the key that took its place, and restart it.';
 
 /** Whether this process should get traffic. */
 @Injectable()
 export class Readiness {
   private stopping = false;
 
-  constructor(private readonly database: Database) {}
+  constructor(
+    private readonly database: Database,
+    private readonly masterKey: MasterKey,
+  ) {}
 
   /** From now on not ready, for good: load balancers send new requests elsewhere while the last ones end. */
   stop(): void {
@@ -21,8 +30,12 @@ export class Readiness {
   async problem(): Promise<string | null> {
     if (this.stopping) return 'The server is stopping.';
     try {
-      await this.database.ping();
-      return null;
+      const [[own]] = await Promise.all([
+        this.database.stamp<{ isRetired: boolean }>(FIND_OWN_KEY, [this.masterKey.id]),
+        this.database.ping(),
+      ]);
+      // It would seal what servers of the next key cannot open, and not open what they seal.
+      return own?.isRetired === true ? ROTATED_OUT : null;
     } catch {
       return 'The database is away.';
     }

@@ -69,27 +69,63 @@ export async function sealAnew(database: Database, masterKey: MasterKey, progres
   }
 }
 
-/** How many rows each key has sealed, by table; `id` null = none of `ids`, or from the time when nothing named its key. */
-export function countByKey(database: Database, ids: readonly string[]): Promise<{ table: string; id: string | null; rows: number }[]> {
-  return database.acrossTenants('count what each master key has sealed', async (db) => {
-    const counts = [];
-    for (const { table, column } of sealedColumns) {
-      const rows = await db.$queryRawUnsafe<{ id: string | null; rows: number }[]>(
-        `SELECT known.id, count(*)::int AS rows
-           FROM (SELECT encode(substring(${column} FROM 1 FOR ${String(SEALED_KEY_ID_BYTES)}), 'hex') AS id FROM ${table} WHERE ${column} IS NOT NULL) AS sealed
-           LEFT JOIN unnest($1::text[]) AS known (id) ON known.id = sealed.id
-          GROUP BY known.id ORDER BY known.id NULLS LAST`,
-        ids,
-      );
-      counts.push(...rows.map((row) => ({ table, ...row })));
+/** So many rows of a table are sealed under one key. */
+export interface SealedCount {
+  table: string;
+  /** What names the key; null = they are of the time when nothing named its key. */
+  id: string | null;
+  rows: number;
+  /** Whether the configured keys open them. */
+  opens: boolean;
+}
+
+/**
+ * How many rows each key has sealed, by table. Rows that name a configured key are counted by that; where a row names neither
+ * such a key nor one of `known`, it is tried whether it opens: it may be of the time when nothing named its key.
+ */
+export async function countByKey(database: Database, masterKey: MasterKey, known: readonly string[]): Promise<SealedCount[]> {
+  const ids = [...new Set([...masterKey.ids, ...known])];
+  const counts: SealedCount[] = [];
+  for (const column of sealedColumns) {
+    const rows = await database.acrossTenants('count what each master key has sealed', (db) => countNamed(db, column, ids));
+    const named = rows.flatMap(({ id, rows: count }) => (id === null ? [] : [{ id, rows: count, opens: masterKey.ids.includes(id) }]));
+    const others = named.length === rows.length ? [] : await countOthers(database, masterKey, column, ids);
+    counts.push(...[...others, ...named].map((count) => ({ table: column.table, ...count })));
+  }
+  return counts;
+}
+
+/** By name; null = all that name none of `ids`. */
+function countNamed(db: Db, { table, column }: SealedColumn, ids: readonly string[]) {
+  return db.$queryRawUnsafe<{ id: string | null; rows: number }[]>(
+    `SELECT known.id, count(*)::int AS rows
+       FROM (SELECT encode(substring(${column} FROM 1 FOR ${String(SEALED_KEY_ID_BYTES)}), 'hex') AS id FROM ${table} WHERE ${column} IS NOT NULL) AS sealed
+       LEFT JOIN unnest($1::text[]) AS known (id) ON known.id = sealed.id
+      GROUP BY known.id ORDER BY known.id`,
+    ids,
+  );
+}
+
+/** What names none of `ids`: that opens all the same, and that does not, by what stands where a key is named. */
+async function countOthers(database: Database, masterKey: MasterKey, column: SealedColumn, ids: readonly string[]) {
+  const found = new Map<string | null, number>();
+  for (let after: string | null = least(column); after !== null;) {
+    const rows = await database.acrossTenants('look whether what names no known master key opens', (db) =>
+      load(db, ids, column, after ?? ''),
+    );
+    for (const { key, sealed } of rows) {
+      if (sealed === null) continue;
+      const id = opened(masterKey, sealed, column.context(key)) === null ? hex(sealed.subarray(0, SEALED_KEY_ID_BYTES)) : null;
+      found.set(id, (found.get(id) ?? 0) + 1);
     }
-    return counts;
-  });
+    after = rows.length < column.portion ? null : (rows.at(-1)?.key ?? null);
+  }
+  return [...found].map(([id, rows]) => ({ id, rows, opens: id === null }));
 }
 
 function sealPortion(database: Database, masterKey: MasterKey, column: SealedColumn, after: string): Promise<Portion> {
   return database.acrossTenants('seal anew what another master key has sealed', async (db) => {
-    const rows = await load(db, masterKey, column, after);
+    const rows = await load(db, [masterKey.id], column, after);
     const [anew, unreadable] = [[] as { key: string; head: string; anew: string }[], [] as string[]];
     for (const { key, sealed } of rows) {
       if (sealed === null) continue;
@@ -103,14 +139,14 @@ function sealPortion(database: Database, masterKey: MasterKey, column: SealedCol
   });
 }
 
-/** The next rows in order of their keys, with what is sealed in them only where it is to be sealed anew. */
-function load(db: Db, { id }: MasterKey, { table, key, keyType, column, portion }: SealedColumn, after: string) {
+/** The next rows in order of their keys, with what is sealed in them only where that names none of `ids`. */
+function load(db: Db, ids: readonly string[], { table, key, keyType, column, portion }: SealedColumn, after: string) {
   return db.$queryRawUnsafe<{ key: string; sealed: Uint8Array | null }[]>(
     `SELECT ${keyType === 'uuid' ? `${key}::text` : `encode(${key}, 'hex')`} AS key,
-            CASE WHEN substring(${column} FROM 1 FOR ${String(SEALED_KEY_ID_BYTES)}) <> decode($2, 'hex') THEN ${column} END AS sealed
+            CASE WHEN substring(${column} FROM 1 FOR ${String(SEALED_KEY_ID_BYTES)}) <> ALL (ARRAY(SELECT decode(id, 'hex') FROM unnest($2::text[]) AS id)) THEN ${column} END AS sealed
        FROM ${table} WHERE ${column} IS NOT NULL AND ${key} > ${fromText(keyType, '$1')} ORDER BY ${table}.${key} LIMIT ${String(portion)}`,
     after,
-    id,
+    ids,
   );
 }
 

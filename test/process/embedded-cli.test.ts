@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { withKey } from '../support/client.js';
-import { latchkeyProcess } from '../support/command-line.js';
+import { latchkey, latchkeyProcess } from '../support/command-line.js';
 import { ServerProcess } from '../support/server.js';
 
 describe('the command line on the embedded database', () => {
@@ -21,17 +21,24 @@ describe('the command line on the embedded database', () => {
 
   it('works before the first start, and beside a server that runs on the same directory', async () => {
     const environment = { DATA_DIR: join(home, 'data') };
-    const before = await latchkeyProcess(['db', 'status', '--json'], environment);
-    expect(before).toMatchObject({ code: 1, stderr: `using a new database in ${environment.DATA_DIR}\n` });
-    expect(JSON.parse(before.stdout)).toMatchObject({
-      applied: [],
-      pending: await migrations(),
-      failed: [],
-    });
+    // Whoever only looks makes nothing: a folder that was not meant would just look empty.
+    for (const command of [
+      ['db', 'status'],
+      ['master-key', 'status'],
+      ['master-key', 'rotate'],
+      ['accounts', 'list'],
+    ]) {
+      expect(await latchkey(command, environment)).toMatchObject({
+        code: 1,
+        stdout: '',
+        stderr: expect.stringContaining(`error: There is no database in ${environment.DATA_DIR}.`),
+      });
+    }
+    expect(await readdir(home)).toEqual([]);
 
     expect(await latchkeyProcess(['db', 'migrate'], environment)).toMatchObject({
       code: 0,
-      stderr: '',
+      stderr: `using a new database in ${environment.DATA_DIR}\n`,
       stdout: expect.stringMatching(/^applied {2}\d+_initial\n/),
     });
     const create = ['accounts', 'create', '--name', 'First', '--slug', 'first', '--email', 'first@example.com', '--json'];
@@ -48,10 +55,9 @@ describe('the command line on the embedded database', () => {
       environment,
     );
     expect(await works(key.stdout.trim())).toBe('first');
-    expect(await latchkeyProcess(['db', 'status'], environment)).toMatchObject({
-      code: 0,
-      stdout: expect.stringMatching(/^applied {2}\d+_initial\n/),
-    });
+    const status = await latchkeyProcess(['db', 'status', '--json'], environment);
+    expect(status).toMatchObject({ code: 0, stderr: '' });
+    expect(JSON.parse(status.stdout)).toMatchObject({ applied: await migrations(), pending: [], failed: [] });
     expect(await server.stop()).toBe(0);
   });
 });

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { access, chmod, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { access, chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -12,7 +12,7 @@ import { loadConfig } from '../../src/core/config.js';
 import { EmbeddedPostgres } from '../../src/core/embedded-postgres.js';
 import { MasterKey } from '../../src/core/master-key.js';
 import { sealedColumns } from '../../src/core/sealed-columns.js';
-import { anyone, type Reply, withKey } from '../support/client.js';
+import { anyone, type Reply, send, withKey } from '../support/client.js';
 import { COMMAND, type Ended, latchkey } from '../support/command-line.js';
 import { eventually } from '../support/eventually.js';
 import { type QuietDatabase, quietDatabase } from '../support/quiet-database.js';
@@ -180,6 +180,13 @@ describe('rotating the master key while servers go on', () => {
     expect([await untouched(), await opened(new MasterKey(OLD))]).toEqual(before);
     await everythingWorks(first);
     expect(await rotate(OLD)).toMatchObject({ code: 1, stderr: expect.stringMatching(/^error: MASTER_KEY is the only key that is known/) });
+    // Of the time when nothing named its key; with the settings of the first step nothing is rotated out.
+    expect(JSON.parse((await latchkey(['master-key', 'status', '--json'], settings(OLD))).stdout)).toMatchObject({ unreadable: 0 });
+    expect(await rotate(OLD, NEXT)).toMatchObject({ code: 0, stdout: expect.stringContaining('"retired": []') });
+    const again = await latchkey(['master-key', 'rotate'], settings(OLD, NEXT));
+    expect(again).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(/^error: Nothing was rotated: MASTER_KEY is /) });
+    expect(again.stderr).toContain(`${new MasterKey(NEXT).id} in MASTER_KEYS_READABLE was not rotated out`);
+    expect(again.stderr).not.toMatch(/take it away/i);
   });
 
   it('servers of both keys read what each other has written', async () => {
@@ -229,7 +236,9 @@ describe('rotating the master key while servers go on', () => {
     expect(JSON.parse(status.stdout)).toMatchObject({ isRotated: false, keys: [{ state: 'readable' }, { id: next.id, state: 'seals' }] });
     await holder.end();
 
-    await stop(first);
+    const ready = async (server: Running): Promise<Reply> => send(server.url, 'GET', '/health/ready');
+    expect([(await ready(first)).status, (await ready(second)).status]).toEqual([200, 200]);
+    // Against the rules, the first server runs on with the old key.
     const ended = await rotate(NEXT, OLD);
     expect(ended).toMatchObject({ code: 0, stderr: '' });
     expect(JSON.parse(ended.stdout)).toEqual({
@@ -237,6 +246,9 @@ describe('rotating the master key while servers go on', () => {
       sealed: { license: 0, webhook_secret: 1, signing_key: 0, idempotency_key: 0 },
       retired: [new MasterKey(OLD).id],
     });
+    expect([(await ready(first)).status, (await ready(second)).status]).toEqual([503, 200]);
+    expect((await ready(first)).body).toMatchObject({ code: 'UNAVAILABLE', message: expect.stringContaining('was rotated out') });
+    await stop(first);
     await everythingWorks(second);
     expect(await untouched()).toEqual(before);
   });
@@ -256,7 +268,10 @@ describe('rotating the master key while servers go on', () => {
     for (const readable of [[], [NEXT]])
       await expect(start(OLD, ...readable)).rejects.toThrow(/MASTER_KEY was rotated out of this database/);
     expect(await latchkey(['master-key', 'status'], settings(NEXT))).toMatchObject({ code: 0, stderr: '' });
-    expect(await rotate(NEXT, OLD)).toMatchObject({ code: 0 });
+    expect(await latchkey(['master-key', 'rotate'], settings(NEXT, OLD))).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining(`${new MasterKey(OLD).id} in MASTER_KEYS_READABLE is needed by nothing any more`),
+    });
   });
 
   it('rotates nothing out while something cannot be opened', async () => {
@@ -264,7 +279,23 @@ describe('rotating the master key while servers go on', () => {
       made.chosen.id,
       Buffer.from(new MasterKey(WRONG).seal('x', made.chosen.id)),
     ]);
-    await stop(await start(OLD.subarray().fill('third'), NEXT));
+    const alone = await latchkey(['master-key', 'status', '--json'], settings(NEXT));
+    expect(alone.code).toBe(1);
+    expect(JSON.parse(alone.stdout)).toMatchObject({
+      isRotated: false,
+      unreadable: 1,
+      keys: [
+        { id: new MasterKey(OLD).id, state: 'not configured', inDatabase: 'rotated out', rows: 0 },
+        { id: new MasterKey(NEXT).id, state: 'seals', inDatabase: 'in use' },
+        { id: new MasterKey(WRONG).id, state: 'not configured', inDatabase: 'not known', rows: 1 },
+      ],
+      sealed: expect.arrayContaining([{ table: 'license', id: new MasterKey(WRONG).id, rows: 1, opens: false, state: 'cannot be opened' }]),
+    });
+    const server = await start(OLD.subarray().fill('third'), NEXT);
+    // Another server may have that key.
+    const shown = await vendor.through(server.url).api.get(`/licenses/${made.chosen.id}`);
+    expect([shown.status, shown.body.code]).toEqual([503, 'UNAVAILABLE']);
+    await stop(server);
     const ended = await rotate(OLD, NEXT);
     expect(ended).toMatchObject({ code: 1, stderr: expect.stringContaining('(1 in license)') });
     expect(await rowsOf('SELECT id FROM key_ring WHERE wrapped IS NOT NULL')).toHaveLength(2);
@@ -368,5 +399,14 @@ describe('rotating the master key of a data directory', () => {
     const after = await connected((await EmbeddedPostgres.attach(dataDir))!.url);
     expect([await sealed(after, 'key_sealed', 'license'), await sealed(after, 'sealed', 'webhook_secret')]).toEqual([next, next]);
     await after.end();
+
+    // The file from before, out of a backup: named as it is, and no next key is made for it.
+    await stop();
+    await writeFile(keyFile(), first);
+    expect(await rotate()).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(new RegExp(`^error: ${keyFile()} was rotated out of this database`)),
+    });
+    expect(await exists(keyFile('master-key.next'))).toBe(false);
   });
 });
