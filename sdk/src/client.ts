@@ -6,7 +6,7 @@ import { Heartbeats, type HeartbeatOptions } from './heartbeats.js';
 import { judge, judgeAnswer, newestOf, nothing, type Question, withAnswer, withFile } from './judge.js';
 import { type Jwks, PublicKeys } from './keys.js';
 import { keyDigest } from './license-key.js';
-import { Memories } from './memory.js';
+import { kidsOf, Memories } from './memory.js';
 import { type ClientOptions, readOptions, type Settings } from './options.js';
 import { type Call, Transport } from './transport.js';
 import type { ActivateBody, Machine, Platform, ValidationBody } from './types.js';
@@ -47,18 +47,21 @@ export class LatchkeyClient {
    * Answers always; fails only when `signal` is aborted.
    */
   async validate(options: ValidateOptions = {}): Promise<Validation> {
-    const question = await questionOf(options);
+    const startedAt = performance.now();
+    const question = await questionOf(options, this.settings.fingerprint);
+    // A store takes its time while the server does.
+    void this.recall().catch(() => undefined);
     const nonce = `${randomId()}.${question.scope}`;
-    const asked = await this.ask(options, nonce);
+    const asked = await this.ask(options, nonce, question.fingerprint);
     if (!('proof' in asked)) return this.fallBack(question, asked.problem, asked.body);
     const { proof, body } = asked;
-    await this.change((memory) => ({ ...memory, held: withAnswer(memory.held, proof) }));
+    await this.change((memory) => ({ ...memory, held: withAnswer(memory.held, proof) }), startedAt);
     return toValidation(judgeAnswer(proof, question), null, body, true);
   }
 
   /** The same question without the server: what is kept, and nothing else. */
   async verifyOffline(options: Omit<ValidateOptions, 'signal'> = {}): Promise<Validation> {
-    return this.fallBack(await questionOf(options), null, null);
+    return this.fallBack(await questionOf(options, this.settings.fingerprint), null, null);
   }
 
   /**
@@ -159,6 +162,7 @@ export class LatchkeyClient {
   private async ask(
     { signal, fingerprints, ...question }: ValidateOptions,
     nonce: string,
+    about: string | null,
   ): Promise<{ proof: Proof<'validation'>; body: ValidationBody } | { problem: ServerProblem; body: ValidationBody | null }> {
     const { account, fingerprint, licenseKey } = this.settings;
     const named = { ...(fingerprint !== null && { fingerprint }), ...(fingerprints?.length && { fingerprints }) };
@@ -170,7 +174,7 @@ export class LatchkeyClient {
       if (typeof token !== 'string') {
         return { problem: problemOf('proof_missing', 'The server answered without a proof.', null, answer), body: answer };
       }
-      return { proof: await this.verifyAnswer(token, nonce, signal), body: answer };
+      return { proof: await this.verifyAnswer(token, nonce, about, signal), body: answer };
     } catch (error) {
       if (signal?.aborted === true || !(error instanceof LatchkeyError)) throw error;
       if (error instanceof ProofError) return { problem: problemOf('proof_invalid', error.message, error, answer), body: answer };
@@ -179,8 +183,11 @@ export class LatchkeyClient {
     }
   }
 
-  private async verifyAnswer(token: string, nonce: string, signal?: AbortSignal): Promise<Proof<'validation'>> {
-    const proof = await this.withKeys((keys, binding) => verifyDocument(token, ['validation'], keys, binding), signal);
+  private async verifyAnswer(token: string, nonce: string, about: string | null, signal?: AbortSignal): Promise<Proof<'validation'>> {
+    const proof = await this.withKeys(
+      (keys, binding) => verifyDocument(token, ['validation'], keys, { ...binding, fingerprint: about }),
+      signal,
+    );
     if (proof.claims.nonce !== nonce) throw new ProofError('wrong_nonce', 'It answers another question.');
     return proof;
   }
@@ -191,11 +198,11 @@ export class LatchkeyClient {
     const { held, requestNonce } = await this.recall();
     const nonce = file.kind === 'machine' ? file.claims.nonce : undefined;
     if (nonce !== undefined && nonce !== requestNonce) throw new ProofError('wrong_nonce', 'It answers a request that was not made here.');
-    const { claims } = newestOf([held.newest, file]) ?? file;
+    const { claims } = newestOf<Proof>([held.newest, file]) ?? file;
     if (clock.now() + clockToleranceMs < claims.iat * 1000)
       throw new ProofError('clock_set_back', 'The clock of this machine is set back.');
     if (clock.now() >= file.claims.exp * 1000) throw new ProofError('expired', 'The file has expired.');
-    await this.change((memory) => ({ ...memory, held: withFile(memory.held, file) }));
+    await this.change((memory) => ({ ...memory, held: withFile(memory.held, file, clock.now()) }));
     return file;
   }
 
@@ -226,8 +233,7 @@ export class LatchkeyClient {
     });
     // What is kept stays readable: a server that shows other keys for a while takes no one's grace away.
     await this.change(async ({ keys, held, ...memory }) => {
-      const used = [...held.answers, held.refusal, held.file, held.newest].flatMap((proof) => proof?.kid ?? []);
-      return { ...memory, held, keys: await fetched.with(keys, used) };
+      return { ...memory, held, keys: await fetched.with(keys, kidsOf(held)) };
     });
     return fetched;
   }
@@ -275,16 +281,23 @@ export class LatchkeyClient {
     return (await this.memory()).read();
   }
 
-  private async change(make: Parameters<Memories['change']>[0]): Promise<void> {
-    await (await this.memory()).change(make);
+  /** `startedAt` (of `performance.now`): of a call that waits for the store no longer than it may take itself. */
+  private async change(make: Parameters<Memories['change']>[0], startedAt = performance.now()): Promise<void> {
+    const made = (await this.memory()).change(make);
+    const leftMs = this.settings.timeoutMs - (performance.now() - startedAt);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    await Promise.race([made, new Promise((resolve) => (timer = setTimeout(resolve, Math.max(0, leftMs))))]).finally(() => {
+      clearTimeout(timer);
+    });
   }
 }
 
 async function memoriesOf(settings: Settings): Promise<Memories> {
-  const { account, environment, fingerprint, licenseId, licenseKey, store, keys, onStoreError } = settings;
+  const { account, environment, fingerprint, licenseId, licenseKey, store, keys, timeoutMs, onStoreError } = settings;
   return new Memories({
     store,
     licenseKey,
+    timeoutMs,
     onStoreError,
     keyDigest: await keyDigest(licenseKey),
     pinned: keys === null ? null : await PublicKeys.of(keys),

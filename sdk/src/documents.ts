@@ -67,8 +67,8 @@ export type Proof<K extends DocumentKind = DocumentKind> = {
 export interface Binding {
   account: string;
   environment: 'live' | 'test';
-  /** null = this copy has none: then nothing that names a machine is about it. */
-  fingerprint: string | null;
+  /** null = this copy has none: then nothing that names a machine is about it. Undefined = who asks compares. */
+  fingerprint: string | null | undefined;
   /** Undefined = not known yet. */
   licenseId?: string;
 }
@@ -91,7 +91,7 @@ export async function verifyDocument<K extends DocumentKind>(
   refuseUnless(claims.aud === account, 'wrong_account', 'It is about a license of another account.');
   refuseUnless(claims.environment === environment, 'wrong_environment', `It is of the ${claims.environment} environment.`);
   refuseUnless(licenseId === undefined || claims.sub === licenseId, 'wrong_license', 'It is about another license.');
-  const bound = !('fingerprint' in claims) || claims.fingerprint === fingerprint;
+  const bound = fingerprint === undefined || !('fingerprint' in claims) || claims.fingerprint === fingerprint;
   refuseUnless(bound, 'wrong_fingerprint', 'It is about another machine.');
   return { kind, kid, text: jws, claims } as Proof<K>;
 }
@@ -139,6 +139,7 @@ const common: Record<string, (value: unknown) => boolean> = {
   sub: isText,
   iat: Number.isSafeInteger,
   exp: Number.isSafeInteger,
+  jti: isText,
   entitlements: (value) => Array.isArray(value) && value.every(isEntitlement),
 };
 const license = { ...common, license: isObject, policy: isObject, product: isObject };
