@@ -1,6 +1,6 @@
 import { type Binding, type Proof, verifyDocument } from './documents.js';
 import { randomId, toBase64 } from './encoding.js';
-import { ApiError, LatchkeyError, ProofError, UnreachableError } from './errors.js';
+import { ApiError, demand, LatchkeyError, ProofError, UnreachableError } from './errors.js';
 import { openFile } from './files.js';
 import { Heartbeats, type HeartbeatOptions } from './heartbeats.js';
 import { judge, judgeAnswer, newestOf, nothing, type Question, withAnswer, withFile } from './judge.js';
@@ -8,7 +8,7 @@ import { type Jwks, PublicKeys } from './keys.js';
 import { keyDigest } from './license-key.js';
 import { kidsOf, Memories } from './memory.js';
 import { type ClientOptions, readOptions, type Settings } from './options.js';
-import { type Call, Transport } from './transport.js';
+import { type Call, LONGEST_WAIT_MS, Transport } from './transport.js';
 import type { ActivateBody, Machine, Platform, ValidationBody } from './types.js';
 import { problemOf, questionOf, type ServerProblem, toValidation, type ValidateOptions, type Validation } from './validation.js';
 
@@ -17,7 +17,10 @@ export interface ActivateOptions extends Omit<ActivateBody, 'licenseId' | 'finge
 }
 
 export interface CheckOutOptions {
-  /** Default `machine` when the client has a fingerprint, else `license`. */
+  /**
+   * Default `machine` when the client has a fingerprint, else `license`: which a license key gets only where its policy does
+   * not require a fingerprint (else ApiError `LICENSE_NOT_VALID`, `details.code` `FINGERPRINT_REQUIRED`).
+   */
   kind?: 'license' | 'machine';
   /** How long the file is to be good: 3,600 … the policy's longest, which is the default. */
   ttlSeconds?: number;
@@ -25,6 +28,10 @@ export interface CheckOutOptions {
   encrypt?: boolean;
   signal?: AbortSignal;
 }
+
+/** As the server takes them: it would refuse the request only after somebody has carried it there. */
+const NAME = /^(?![^]*[\0\ud800-\udfff])[^]*$/u;
+const PLATFORMS: readonly Platform[] = ['macos', 'windows', 'linux', 'docker', 'kubernetes', 'other'];
 
 /** Makes a client for one license on this machine. Fails with a LatchkeyError `invalid_options` for what cannot work. */
 export function createClient(options: ClientOptions): LatchkeyClient {
@@ -109,6 +116,8 @@ export class LatchkeyClient {
 
   /** Beats until it is stopped, or the machine is lost; a loop that runs already is replaced. Answers what stops it. */
   startHeartbeat(options: HeartbeatOptions = {}): () => void {
+    const { intervalMs } = options;
+    demand(intervalMs === undefined || intervalMs > 0, 'intervalMs is no number of milliseconds');
     this.stopHeartbeat();
     const loop = new Heartbeats((signal) => this.heartbeat({ signal }), this.settings, options);
     this.heartbeats = loop;
@@ -123,7 +132,10 @@ export class LatchkeyClient {
     this.heartbeats = null;
   }
 
-  /** Fetches a file to go offline with, checks and keeps it. Fails with ApiError (`OFFLINE_NOT_ALLOWED`, …) or ProofError. */
+  /**
+   * Fetches a file to go offline with, checks and keeps it. Fails with ApiError (`OFFLINE_NOT_ALLOWED`, `LICENSE_NOT_VALID` for a
+   * license file under a policy that requires a fingerprint, …) or ProofError.
+   */
   async checkOut({ kind, ttlSeconds, encrypt, signal }: CheckOutOptions = {}): Promise<Proof<'license' | 'machine'>> {
     const ofMachine = (kind ?? (this.settings.fingerprint === null ? 'license' : 'machine')) === 'machine';
     const owner = ofMachine ? `machines/${await this.machineId(signal)}` : `licenses/${await this.licenseId(signal)}`;
@@ -139,7 +151,8 @@ export class LatchkeyClient {
 
   /**
    * Takes in a `.lic` file, or its compact text, that came by hand. The answer to an offline request is taken only if
-   * this machine made that request, and no later one. Fails with ProofError; then what was kept stays.
+   * this machine made that request, and no later one. A file that is older than the one that is kept, and has not ended, is
+   * checked and not kept. Fails with ProofError; then what was kept stays.
    */
   async importFile(text: string, { signal }: { signal?: AbortSignal } = {}): Promise<Proof<'license' | 'machine'>> {
     return this.keepFile(text, signal);
@@ -148,10 +161,15 @@ export class LatchkeyClient {
   /** The text of a request file for a machine without a network: someone takes it to the vendor, and brings a `.lic` back. */
   async offlineRequest(about: { name?: string; platform?: Platform } = {}): Promise<string> {
     const fingerprint = this.fingerprint();
+    const { name, platform, ...others } = about;
+    const [unknown] = Object.keys(others);
+    demand(unknown === undefined, `There is no field ${unknown ?? ''} in an offline request`);
+    demand(name === undefined || (name.length > 0 && name.length <= 255 && NAME.test(name)), 'name is not a text of 1 to 255 characters');
+    demand(platform === undefined || PLATFORMS.includes(platform), `platform is none of ${PLATFORMS.join(', ')}`);
     const { licenseKey } = this.settings;
     const nonce = randomId();
     await this.change((memory) => ({ ...memory, requestNonce: nonce }));
-    return toBase64(JSON.stringify({ v: 1, keyDigest: await keyDigest(licenseKey), fingerprint, ...about, nonce }));
+    return toBase64(JSON.stringify({ v: 1, keyDigest: await keyDigest(licenseKey), fingerprint, name, platform, nonce }));
   }
 
   /** Forgets everything that is kept: then nothing is valid until the server has answered, or a file was imported. */
@@ -172,7 +190,7 @@ export class LatchkeyClient {
       answer = dataOf(await this.transport.call({ method: 'POST', path: '/api/v1/licenses/validate-key', body, signal })) as ValidationBody;
       const { token } = answer as { token?: unknown };
       if (typeof token !== 'string') {
-        return { problem: problemOf('proof_missing', 'The server answered without a proof.', null, answer), body: answer };
+        return { problem: problemOf('proof_missing', unproven(answer), null, answer), body: answer };
       }
       return { proof: await this.verifyAnswer(token, nonce, about, signal), body: answer };
     } catch (error) {
@@ -286,7 +304,10 @@ export class LatchkeyClient {
     const made = (await this.memory()).change(make);
     const leftMs = this.settings.timeoutMs - (performance.now() - startedAt);
     let timer: ReturnType<typeof setTimeout> | undefined;
-    await Promise.race([made, new Promise((resolve) => (timer = setTimeout(resolve, Math.max(0, leftMs))))]).finally(() => {
+    await Promise.race([
+      made,
+      new Promise((resolve) => (timer = setTimeout(resolve, Math.min(Math.max(0, leftMs), LONGEST_WAIT_MS)))),
+    ]).finally(() => {
       clearTimeout(timer);
     });
   }
@@ -303,6 +324,12 @@ async function memoriesOf(settings: Settings): Promise<Memories> {
     pinned: keys === null ? null : await PublicKeys.of(keys),
     binding: { account, environment, fingerprint, ...(licenseId !== undefined && { licenseId }) },
   });
+}
+
+/** For people: what was said may be a lie. */
+function unproven({ code, message }: { code?: unknown; message?: unknown }): string {
+  const said = [code, message].filter((part) => typeof part === 'string').join(': ');
+  return said === '' ? 'The server answered without a proof.' : `The server says without a proof: ${said}`;
 }
 
 /** It had no seat any more, or an answer was lost: either way it is given back. */

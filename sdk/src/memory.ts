@@ -4,6 +4,7 @@ import { type Held, merged, newestOf, nothing } from './judge.js';
 import { type Jwk, type Jwks, PublicKeys } from './keys.js';
 import { LatchkeyError } from './errors.js';
 import type { Store } from './store.js';
+import { LONGEST_WAIT_MS } from './transport.js';
 
 /** What is in the store: texts, to be verified anew whenever they are used. */
 interface Saved {
@@ -134,11 +135,14 @@ export class Memories {
       if (this.stuck.has(kind)) throw new LatchkeyError('store_hangs', `The store does not finish its ${kind}().`);
       const done = work();
       const tooLong = new Promise<never>((_resolve, reject) => {
-        timer = setTimeout(() => {
-          this.stuck.add(kind);
-          void done.catch(() => undefined).then(() => this.stuck.delete(kind));
-          reject(new LatchkeyError('store_hangs', `The store does not finish its ${kind}().`));
-        }, this.options.timeoutMs);
+        timer = setTimeout(
+          () => {
+            this.stuck.add(kind);
+            void done.catch(() => undefined).then(() => this.stuck.delete(kind));
+            reject(new LatchkeyError('store_hangs', `The store does not finish its ${kind}().`));
+          },
+          Math.min(this.options.timeoutMs, LONGEST_WAIT_MS),
+        );
       });
       return await Promise.race([done, tooLong]);
     } catch (error) {

@@ -24,7 +24,7 @@ export interface ValidateOptions {
 export interface ServerProblem {
   kind: 'unreachable' | 'proof_missing' | 'proof_invalid';
   message: string;
-  /** What the server said without proof, for people: the code of its answer or error; null = nothing. */
+  /** What the server said without proof: the code of its answer or error (`NOT_FOUND` for a mistyped key); null = nothing. */
   code: string | null;
   cause: Error | null;
 }
