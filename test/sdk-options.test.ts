@@ -113,7 +113,9 @@ it('an answer without a proof says what it was', async () => {
 });
 
 describe('waits and callbacks', () => {
-  afterEach(() => jest.restoreAllMocks());
+  afterEach(() => {
+    jest.restoreAllMocks();
+  });
 
   it('waits a day at most, where the timers of the platform would not wait at all', async () => {
     const timers = jest.spyOn(globalThis, 'setTimeout');
