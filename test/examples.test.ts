@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -20,14 +20,17 @@ const PROMPT = '> type, export, check or quit';
 
 /** The app on a computer of its own: its folder, its fingerprint, and its clock. */
 class Computer {
-  constructor(readonly name: string) {}
+  constructor(
+    readonly name: string,
+    readonly vendor = 'vendor.json',
+  ) {}
 
   start(args: string[] = [], clockMs = 0): App {
     const shifted = `const now = Date.now; Date.now = () => now() + ${String(clockMs)};`;
     const env = {
       PATH: process.env.PATH ?? '',
       ACME_HOME: join(folder, this.name),
-      ACME_VENDOR: join(folder, 'vendor.json'),
+      ACME_VENDOR: join(folder, this.vendor),
       LATCHKEY_FINGERPRINT: `fingerprint-of-${this.name}`,
     };
     const preload = clockMs === 0 ? [] : ['--import', `data:text/javascript,${encodeURIComponent(shifted)}`];
@@ -157,6 +160,34 @@ describe('examples/desktop-app', () => {
     expect(await app.type('check')).toContain('Licensed (VALID).');
     await app.end('quit');
     expect(await adas.says([], 15 * DAY_MS)).toMatch(/^Licensed \(VALID\)\./);
+  });
+
+  it('says in plain words what it was not built for', async () => {
+    const written = JSON.parse(readFileSync(join(folder, 'vendor.json'), 'utf8')) as object;
+    const built = (name: string, changes: object): Computer => {
+      writeFileSync(join(folder, `${name}.json`), JSON.stringify({ ...written, ...changes }));
+      return new Computer(name, `${name}.json`);
+    };
+    const otherKey = { kty: 'OKP', crv: 'Ed25519', x: '11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo' };
+    const test = await vendor.licenseUnder({ offlineAllowed: true }, {}, vendor.testApi);
+    const said = await Promise.all([
+      adas.run('import'),
+      adas.run('import', join(folder, 'no-such-file.lic')),
+      adas.run('fly'),
+      new Computer('unbuilt', 'nothing.json').run(),
+      built('old', { keys: [otherKey] }).says([license.key]),
+      adas.says([]),
+      new Computer('tester').says([test.key]),
+      built('odd', { environment: 'prod' }).says([license.key]),
+    ]);
+    expect(said[0]).toBe('Which file? node app.js import FILE\n');
+    expect(said[1]).toMatch(/no-such-file\.lic cannot be read\.\n$/);
+    expect(said[2]).toBe('There is no command fly.\n');
+    expect(said[3]).toMatch(/nothing\.json is missing or no JSON: the README/);
+    expect(said[4]).toContain('does not know. Install the newest version.');
+    expect(said[6]).toContain('of another environment (test or live)');
+    expect(said[7]).toContain('environment is neither live nor test.');
+    for (const text of said) expect(text).not.toMatch(/TypeError|\n +at /);
   });
 
   it('gives its seat back, and asks for the key again when it was mistyped', async () => {

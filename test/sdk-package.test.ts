@@ -125,6 +125,12 @@ describe('the package of the SDK', () => {
       const cli = (command: string, changes = {}) =>
         run(['cli.mjs', command], directory, { ...environment, ACME_LICENSE_KEY: key, ...changes });
       expect(await cli('run')).toMatchObject({ code: 1, stderr: 'not licensed: NOT_ACTIVATED\n' });
+      expect(await cli('run', { ACME_LICENSE_KEY: 'mistyped' })).toMatchObject({ code: 1, stderr: expect.stringContaining('NOT_FOUND') });
+      // In plain words, and no stack.
+      expect(await cli('run', { ACME_LICENSE_KEY: '' })).toMatchObject({
+        code: 1,
+        stderr: expect.stringMatching(/^licenseKey is empty.*\n$/),
+      });
       expect(await cli('activate')).toMatchObject({ code: 0, stdout: expect.stringMatching(/^activated /) });
       expect(await cli('run')).toMatchObject({ code: 0, stdout: 'running (server, VALID)\n' });
       const unplugged = await cli('run', { ACME_LICENSES: 'http://127.0.0.1:1' });

@@ -105,13 +105,21 @@ describe('the SDK and the server', () => {
     const { kind, text } = await app.checkOut({ ttlSeconds: 3600, encrypt });
     expect(kind).toBe('machine');
     expect(text.split('.')).toHaveLength(encrypt ? 5 : 3);
-    expect((await app.checkOut({ kind: 'license', encrypt })).kind).toBe('license');
 
     const carried = (await vendor.app(license).get(`/machines/${(await app.heartbeat()).id}/check-out?encrypt=${String(encrypt)}`)).text;
     const elsewhere = clientOf(license, { keys, ...unplugged });
     await elsewhere.importFile(carried);
     expect(await elsewhere.validate()).toMatchObject({ valid: true, source: 'file', licenseId: license.id });
     await expect(clientOf(license, { keys, fingerprint: 'another-machine' }).importFile(carried)).rejects.toThrow();
+  });
+
+  it.each([false, true])('checks a license file out where no fingerprint is required (encrypted: %s)', async (encrypt) => {
+    const policy = await vendor.policy({ template: 'desktop_app', requireFingerprint: false });
+    const license = await vendor.license({ productId: policy.productId, policyId: policy.id });
+    expect((await clientOf(license, { keys }).checkOut({ kind: 'license', encrypt })).kind).toBe('license');
+    const elsewhere = clientOf(license, { keys, fingerprint: undefined });
+    expect((await elsewhere.checkOut()).kind).toBe('license');
+    expect(await elsewhere.verifyOffline()).toMatchObject({ valid: true, source: 'file', licenseId: license.id });
   });
 
   it('activates a machine without a network, by hand', async () => {

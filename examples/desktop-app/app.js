@@ -10,6 +10,7 @@
 import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { createInterface } from 'node:readline/promises';
 import { forgetKey, openLicense, problem, readKey, saveKey, sentence } from './licensing.js';
 
@@ -17,7 +18,15 @@ const RECHECK_MS = 60 * 60 * 1000;
 
 const folder = process.env.ACME_HOME ?? join(homedir(), '.acme-editor');
 /** A real app imports it: the keys in it are pinned by being part of the program. */
-const vendor = JSON.parse(await readFile(process.env.ACME_VENDOR ?? new URL('vendor.json', import.meta.url), 'utf8'));
+async function readVendor() {
+  const file = process.env.ACME_VENDOR ?? fileURLToPath(new URL('vendor.json', import.meta.url));
+  try {
+    return JSON.parse(await readFile(file, 'utf8'));
+  } catch (cause) {
+    throw new Error(`${file} is missing or no JSON: the README beside app.js says how to write it.`, { cause });
+  }
+}
+let vendor;
 const terminal = createInterface({ input: process.stdin });
 const lines = terminal[Symbol.asyncIterator]();
 const say = (text) => process.stdout.write(`${text}\n`);
@@ -44,7 +53,7 @@ async function openEditor() {
   const check = async () => {
     try {
       state = await license.check();
-      say(sentence(state));
+      say(sentence(state, vendor.environment));
     } catch (error) {
       // The server refused, and no seat could be had: what was true before is so no longer.
       state = null;
@@ -81,7 +90,11 @@ const commands = {
     say(`Send this to Acme, and import the file that comes back:\n${text}`);
   },
   async import(file) {
-    const { claims } = await (await licensed()).importFile(await readFile(file, 'utf8'));
+    if (file === undefined) throw new Error('Which file? node app.js import FILE');
+    const text = await readFile(file, 'utf8').catch((cause) => {
+      throw new Error(`${file} cannot be read.`, { cause });
+    });
+    const { claims } = await (await licensed()).importFile(text);
     say(`This machine is licensed until ${new Date(claims.exp * 1000).toISOString()}.`);
   },
   async deactivate() {
@@ -93,9 +106,10 @@ const commands = {
 
 const [command, ...rest] = process.argv.slice(2);
 try {
+  if (command !== undefined && !Object.hasOwn(commands, command)) throw new Error(`There is no command ${command}.`);
+  vendor = await readVendor();
   if (command === undefined) await openEditor();
-  else if (Object.hasOwn(commands, command)) await commands[command](...rest);
-  else throw new Error(`There is no command ${command}.`);
+  else await commands[command](...rest);
 } catch (error) {
   process.stderr.write(`${problem(error)}\n`);
   process.exitCode = 1;

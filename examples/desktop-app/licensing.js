@@ -1,7 +1,7 @@
 import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { ApiError, createClient } from '@latchkey/sdk';
+import { ApiError, createClient, ProofError } from '@latchkey/sdk';
 import { fileStore, machineFingerprint } from '@latchkey/sdk/node';
 
 /** Everything that the app knows of licensing. The rest of it asks `check()`, and reads one sentence. */
@@ -79,8 +79,16 @@ export async function openLicense({ vendor, folder, licenseKey }) {
   };
 }
 
-/** A state as one sentence for the customer. */
-export function sentence({ valid, source, reason, code, graceEndsAt, serverProblem }) {
+/** What a document that cannot be believed most likely is, to its holder. */
+const UNPROVEN = {
+  unknown_key: 'it is signed with a key that this version of Acme Editor does not know. Install the newest version.',
+  wrong_environment: 'it is about a license of another environment (test or live) than this version of Acme Editor is for.',
+  wrong_account: 'it is about a license of another vendor.',
+  wrong_fingerprint: 'it is about another machine.',
+};
+
+/** A state as one sentence for the customer; `environment` is that of the app. */
+export function sentence({ valid, source, reason, code, graceEndsAt, serverProblem, body }, environment) {
   const until = graceEndsAt?.toISOString().slice(0, 16).replace('T', ' ');
   if (valid && source === 'server') return `Licensed (${code}).`;
   if (valid) return `Licensed. The license server cannot be reached; this works until ${until} UTC.`;
@@ -95,6 +103,9 @@ export function sentence({ valid, source, reason, code, graceEndsAt, serverProbl
       if (serverProblem?.code === 'NOT_FOUND') return 'Not licensed: there is no such license key.';
       return `Not licensed: ${serverProblem?.message ?? 'the license was never checked on this machine.'}`;
     case 'proof_invalid':
+      // Not signed, so only a hint: each environment has keys of its own, and a license of another is met as an unknown key.
+      if (body?.license && body.license.environment !== environment) return `Not licensed: ${UNPROVEN.wrong_environment}`;
+      if (serverProblem.cause?.code in UNPROVEN) return `Not licensed: ${UNPROVEN[serverProblem.cause.code]}`;
       return 'Not licensed: the answer did not come from the license server. Is a proxy in between?';
     default:
       return 'Not licensed: the license server cannot be reached, and nothing is kept from before.';
@@ -107,5 +118,6 @@ export function problem(error) {
     const names = (error.details.machines ?? []).map(({ name, fingerprint }) => name ?? fingerprint);
     return `All seats of this license are taken (${names.join(', ')}). Deactivate one of these machines first.`;
   }
+  if (error instanceof ProofError && error.code in UNPROVEN) return `This does not license Acme Editor here: ${UNPROVEN[error.code]}`;
   return error.message;
 }

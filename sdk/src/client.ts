@@ -1,14 +1,14 @@
 import { type Binding, type Proof, verifyDocument } from './documents.js';
 import { randomId, toBase64 } from './encoding.js';
-import { ApiError, LatchkeyError, ProofError, UnreachableError } from './errors.js';
+import { ApiError, demand, LatchkeyError, ProofError, UnreachableError } from './errors.js';
 import { openFile } from './files.js';
 import { Heartbeats, type HeartbeatOptions } from './heartbeats.js';
 import { judge, judgeAnswer, newestOf, nothing, type Question, withAnswer, withFile } from './judge.js';
 import { type Jwks, PublicKeys } from './keys.js';
 import { keyDigest } from './license-key.js';
-import { Memories } from './memory.js';
+import { kidsOf, Memories } from './memory.js';
 import { type ClientOptions, readOptions, type Settings } from './options.js';
-import { type Call, Transport } from './transport.js';
+import { type Call, LONGEST_WAIT_MS, Transport } from './transport.js';
 import type { ActivateBody, Machine, Platform, ValidationBody } from './types.js';
 import { problemOf, questionOf, type ServerProblem, toValidation, type ValidateOptions, type Validation } from './validation.js';
 
@@ -17,7 +17,10 @@ export interface ActivateOptions extends Omit<ActivateBody, 'licenseId' | 'finge
 }
 
 export interface CheckOutOptions {
-  /** Default `machine` when the client has a fingerprint, else `license`. */
+  /**
+   * Default `machine` when the client has a fingerprint, else `license`: which a license key gets only where its policy does
+   * not require a fingerprint (else ApiError `LICENSE_NOT_VALID`, `details.code` `FINGERPRINT_REQUIRED`).
+   */
   kind?: 'license' | 'machine';
   /** How long the file is to be good: 3,600 … the policy's longest, which is the default. */
   ttlSeconds?: number;
@@ -25,6 +28,10 @@ export interface CheckOutOptions {
   encrypt?: boolean;
   signal?: AbortSignal;
 }
+
+/** As the server takes them: it would refuse the request only after somebody has carried it there. */
+const NAME = /^(?![^]*[\0\ud800-\udfff])[^]*$/u;
+const PLATFORMS: readonly Platform[] = ['macos', 'windows', 'linux', 'docker', 'kubernetes', 'other'];
 
 /** Makes a client for one license on this machine. Fails with a LatchkeyError `invalid_options` for what cannot work. */
 export function createClient(options: ClientOptions): LatchkeyClient {
@@ -47,18 +54,21 @@ export class LatchkeyClient {
    * Answers always; fails only when `signal` is aborted.
    */
   async validate(options: ValidateOptions = {}): Promise<Validation> {
-    const question = await questionOf(options);
+    const startedAt = performance.now();
+    const question = await questionOf(options, this.settings.fingerprint);
+    // A store takes its time while the server does.
+    void this.recall().catch(() => undefined);
     const nonce = `${randomId()}.${question.scope}`;
-    const asked = await this.ask(options, nonce);
+    const asked = await this.ask(options, nonce, question.fingerprint);
     if (!('proof' in asked)) return this.fallBack(question, asked.problem, asked.body);
     const { proof, body } = asked;
-    await this.change((memory) => ({ ...memory, held: withAnswer(memory.held, proof) }));
+    await this.change((memory) => ({ ...memory, held: withAnswer(memory.held, proof) }), startedAt);
     return toValidation(judgeAnswer(proof, question), null, body, true);
   }
 
   /** The same question without the server: what is kept, and nothing else. */
   async verifyOffline(options: Omit<ValidateOptions, 'signal'> = {}): Promise<Validation> {
-    return this.fallBack(await questionOf(options), null, null);
+    return this.fallBack(await questionOf(options, this.settings.fingerprint), null, null);
   }
 
   /**
@@ -106,6 +116,8 @@ export class LatchkeyClient {
 
   /** Beats until it is stopped, or the machine is lost; a loop that runs already is replaced. Answers what stops it. */
   startHeartbeat(options: HeartbeatOptions = {}): () => void {
+    const { intervalMs } = options;
+    demand(intervalMs === undefined || intervalMs > 0, 'intervalMs is no number of milliseconds');
     this.stopHeartbeat();
     const loop = new Heartbeats((signal) => this.heartbeat({ signal }), this.settings, options);
     this.heartbeats = loop;
@@ -120,7 +132,10 @@ export class LatchkeyClient {
     this.heartbeats = null;
   }
 
-  /** Fetches a file to go offline with, checks and keeps it. Fails with ApiError (`OFFLINE_NOT_ALLOWED`, …) or ProofError. */
+  /**
+   * Fetches a file to go offline with, checks and keeps it. Fails with ApiError (`OFFLINE_NOT_ALLOWED`, `LICENSE_NOT_VALID` for a
+   * license file under a policy that requires a fingerprint, …) or ProofError.
+   */
   async checkOut({ kind, ttlSeconds, encrypt, signal }: CheckOutOptions = {}): Promise<Proof<'license' | 'machine'>> {
     const ofMachine = (kind ?? (this.settings.fingerprint === null ? 'license' : 'machine')) === 'machine';
     const owner = ofMachine ? `machines/${await this.machineId(signal)}` : `licenses/${await this.licenseId(signal)}`;
@@ -136,7 +151,8 @@ export class LatchkeyClient {
 
   /**
    * Takes in a `.lic` file, or its compact text, that came by hand. The answer to an offline request is taken only if
-   * this machine made that request, and no later one. Fails with ProofError; then what was kept stays.
+   * this machine made that request, and no later one. A file that is older than the one that is kept, and has not ended, is
+   * checked and not kept. Fails with ProofError; then what was kept stays.
    */
   async importFile(text: string, { signal }: { signal?: AbortSignal } = {}): Promise<Proof<'license' | 'machine'>> {
     return this.keepFile(text, signal);
@@ -145,10 +161,15 @@ export class LatchkeyClient {
   /** The text of a request file for a machine without a network: someone takes it to the vendor, and brings a `.lic` back. */
   async offlineRequest(about: { name?: string; platform?: Platform } = {}): Promise<string> {
     const fingerprint = this.fingerprint();
+    const { name, platform, ...others } = about;
+    const [unknown] = Object.keys(others);
+    demand(unknown === undefined, `There is no field ${unknown ?? ''} in an offline request`);
+    demand(name === undefined || (name.length > 0 && name.length <= 255 && NAME.test(name)), 'name is not a text of 1 to 255 characters');
+    demand(platform === undefined || PLATFORMS.includes(platform), `platform is none of ${PLATFORMS.join(', ')}`);
     const { licenseKey } = this.settings;
     const nonce = randomId();
     await this.change((memory) => ({ ...memory, requestNonce: nonce }));
-    return toBase64(JSON.stringify({ v: 1, keyDigest: await keyDigest(licenseKey), fingerprint, ...about, nonce }));
+    return toBase64(JSON.stringify({ v: 1, keyDigest: await keyDigest(licenseKey), fingerprint, name, platform, nonce }));
   }
 
   /** Forgets everything that is kept: then nothing is valid until the server has answered, or a file was imported. */
@@ -159,6 +180,7 @@ export class LatchkeyClient {
   private async ask(
     { signal, fingerprints, ...question }: ValidateOptions,
     nonce: string,
+    about: string | null,
   ): Promise<{ proof: Proof<'validation'>; body: ValidationBody } | { problem: ServerProblem; body: ValidationBody | null }> {
     const { account, fingerprint, licenseKey } = this.settings;
     const named = { ...(fingerprint !== null && { fingerprint }), ...(fingerprints?.length && { fingerprints }) };
@@ -168,9 +190,9 @@ export class LatchkeyClient {
       answer = dataOf(await this.transport.call({ method: 'POST', path: '/api/v1/licenses/validate-key', body, signal })) as ValidationBody;
       const { token } = answer as { token?: unknown };
       if (typeof token !== 'string') {
-        return { problem: problemOf('proof_missing', 'The server answered without a proof.', null, answer), body: answer };
+        return { problem: problemOf('proof_missing', unproven(answer), null, answer), body: answer };
       }
-      return { proof: await this.verifyAnswer(token, nonce, signal), body: answer };
+      return { proof: await this.verifyAnswer(token, nonce, about, signal), body: answer };
     } catch (error) {
       if (signal?.aborted === true || !(error instanceof LatchkeyError)) throw error;
       if (error instanceof ProofError) return { problem: problemOf('proof_invalid', error.message, error, answer), body: answer };
@@ -179,8 +201,11 @@ export class LatchkeyClient {
     }
   }
 
-  private async verifyAnswer(token: string, nonce: string, signal?: AbortSignal): Promise<Proof<'validation'>> {
-    const proof = await this.withKeys((keys, binding) => verifyDocument(token, ['validation'], keys, binding), signal);
+  private async verifyAnswer(token: string, nonce: string, about: string | null, signal?: AbortSignal): Promise<Proof<'validation'>> {
+    const proof = await this.withKeys(
+      (keys, binding) => verifyDocument(token, ['validation'], keys, { ...binding, fingerprint: about }),
+      signal,
+    );
     if (proof.claims.nonce !== nonce) throw new ProofError('wrong_nonce', 'It answers another question.');
     return proof;
   }
@@ -191,11 +216,11 @@ export class LatchkeyClient {
     const { held, requestNonce } = await this.recall();
     const nonce = file.kind === 'machine' ? file.claims.nonce : undefined;
     if (nonce !== undefined && nonce !== requestNonce) throw new ProofError('wrong_nonce', 'It answers a request that was not made here.');
-    const { claims } = newestOf([held.newest, file]) ?? file;
+    const { claims } = newestOf<Proof>([held.newest, file]) ?? file;
     if (clock.now() + clockToleranceMs < claims.iat * 1000)
       throw new ProofError('clock_set_back', 'The clock of this machine is set back.');
     if (clock.now() >= file.claims.exp * 1000) throw new ProofError('expired', 'The file has expired.');
-    await this.change((memory) => ({ ...memory, held: withFile(memory.held, file) }));
+    await this.change((memory) => ({ ...memory, held: withFile(memory.held, file, clock.now()) }));
     return file;
   }
 
@@ -226,8 +251,7 @@ export class LatchkeyClient {
     });
     // What is kept stays readable: a server that shows other keys for a while takes no one's grace away.
     await this.change(async ({ keys, held, ...memory }) => {
-      const used = [...held.answers, held.refusal, held.file, held.newest].flatMap((proof) => proof?.kid ?? []);
-      return { ...memory, held, keys: await fetched.with(keys, used) };
+      return { ...memory, held, keys: await fetched.with(keys, kidsOf(held)) };
     });
     return fetched;
   }
@@ -275,21 +299,37 @@ export class LatchkeyClient {
     return (await this.memory()).read();
   }
 
-  private async change(make: Parameters<Memories['change']>[0]): Promise<void> {
-    await (await this.memory()).change(make);
+  /** `startedAt` (of `performance.now`): of a call that waits for the store no longer than it may take itself. */
+  private async change(make: Parameters<Memories['change']>[0], startedAt = performance.now()): Promise<void> {
+    const made = (await this.memory()).change(make);
+    const leftMs = this.settings.timeoutMs - (performance.now() - startedAt);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    await Promise.race([
+      made,
+      new Promise((resolve) => (timer = setTimeout(resolve, Math.min(Math.max(0, leftMs), LONGEST_WAIT_MS)))),
+    ]).finally(() => {
+      clearTimeout(timer);
+    });
   }
 }
 
 async function memoriesOf(settings: Settings): Promise<Memories> {
-  const { account, environment, fingerprint, licenseId, licenseKey, store, keys, onStoreError } = settings;
+  const { account, environment, fingerprint, licenseId, licenseKey, store, keys, timeoutMs, onStoreError } = settings;
   return new Memories({
     store,
     licenseKey,
+    timeoutMs,
     onStoreError,
     keyDigest: await keyDigest(licenseKey),
     pinned: keys === null ? null : await PublicKeys.of(keys),
     binding: { account, environment, fingerprint, ...(licenseId !== undefined && { licenseId }) },
   });
+}
+
+/** For people: what was said may be a lie. */
+function unproven({ code, message }: { code?: unknown; message?: unknown }): string {
+  const said = [code, message].filter((part) => typeof part === 'string').join(': ');
+  return said === '' ? 'The server answered without a proof.' : `The server says without a proof: ${said}`;
 }
 
 /** It had no seat any more, or an answer was lost: either way it is given back. */

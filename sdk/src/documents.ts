@@ -1,7 +1,7 @@
 import { compactVerify, type CompactJWSHeaderParameters, decodeProtectedHeader, errors } from 'jose';
 import { isCompact } from './encoding.js';
 import type { Entitlement, License } from './types.js';
-import { ProofError, type ProofProblem } from './errors.js';
+import { isObject, ProofError, type ProofProblem } from './errors.js';
 import type { PublicKeys } from './keys.js';
 
 /** Latchkey's signed documents (compact JWS, RFC 7515; Ed25519, RFC 8037), and the checks that every one must pass. */
@@ -67,8 +67,8 @@ export type Proof<K extends DocumentKind = DocumentKind> = {
 export interface Binding {
   account: string;
   environment: 'live' | 'test';
-  /** null = this copy has none: then nothing that names a machine is about it. */
-  fingerprint: string | null;
+  /** null = this copy has none: then nothing that names a machine is about it. Undefined = who asks compares. */
+  fingerprint: string | null | undefined;
   /** Undefined = not known yet. */
   licenseId?: string;
 }
@@ -91,7 +91,7 @@ export async function verifyDocument<K extends DocumentKind>(
   refuseUnless(claims.aud === account, 'wrong_account', 'It is about a license of another account.');
   refuseUnless(claims.environment === environment, 'wrong_environment', `It is of the ${claims.environment} environment.`);
   refuseUnless(licenseId === undefined || claims.sub === licenseId, 'wrong_license', 'It is about another license.');
-  const bound = !('fingerprint' in claims) || claims.fingerprint === fingerprint;
+  const bound = fingerprint === undefined || !('fingerprint' in claims) || claims.fingerprint === fingerprint;
   refuseUnless(bound, 'wrong_fingerprint', 'It is about another machine.');
   return { kind, kid, text: jws, claims } as Proof<K>;
 }
@@ -109,9 +109,9 @@ async function payloadOf(jws: string, keys: PublicKeys): Promise<unknown> {
   try {
     const { payload } = await compactVerify(
       jws,
-      ({ kid, crit }) => {
+      ({ kid, crit, b64 }) => {
         // Latchkey makes no extensions: one that must be understood (RFC 7515, section 4.1.11) is not ours.
-        if (crit !== undefined) throw new ProofError('malformed', 'Its header has an extension.');
+        if (crit !== undefined || b64 !== undefined) throw new ProofError('malformed', 'Its header has an extension.');
         const key = kid === undefined ? undefined : keys.find(kid);
         if (key === undefined) throw new ProofError('unknown_key', `No key ${kid ?? ''} is known.`);
         return key;
@@ -127,9 +127,16 @@ async function payloadOf(jws: string, keys: PublicKeys): Promise<unknown> {
   }
 }
 
+const MAX_DEPTH = 64;
+/** What every language reads alike: nested no deeper than this, and no number beyond a double. */
+function isPlain(value: unknown, depth: number): boolean {
+  if (typeof value === 'number') return Number.isFinite(value);
+  if (typeof value !== 'object' || value === null) return true;
+  return depth > 0 && Object.values(value).every((member) => isPlain(member, depth - 1));
+}
+
 const isText = (value: unknown): value is string => typeof value === 'string';
 const isTextOrNull = (value: unknown): boolean => value === null || isText(value);
-const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
 const isEntitlement = (value: unknown): boolean => isObject(value) && isText(value.code) && isTextOrNull(value.expiresAt);
 
 const common: Record<string, (value: unknown) => boolean> = {
@@ -139,6 +146,7 @@ const common: Record<string, (value: unknown) => boolean> = {
   sub: isText,
   iat: Number.isSafeInteger,
   exp: Number.isSafeInteger,
+  jti: isText,
   entitlements: (value) => Array.isArray(value) && value.every(isEntitlement),
 };
 const license = { ...common, license: isObject, policy: isObject, product: isObject };
@@ -149,7 +157,7 @@ const shapes: Record<DocumentKind, Record<string, (value: unknown) => boolean>> 
 };
 
 function claimsOf<K extends DocumentKind>(payload: unknown, kind: K): ClaimsOf[K] {
-  if (!isObject(payload)) throw new ProofError('malformed', 'It has no claims.');
+  if (!isObject(payload) || !isPlain(payload, MAX_DEPTH)) throw new ProofError('malformed', 'It has no claims.');
   for (const [name, isRight] of Object.entries(shapes[kind])) {
     refuseUnless(isRight(payload[name]), 'malformed', `Its claim ${name} is not what it must be.`);
   }

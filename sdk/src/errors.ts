@@ -59,3 +59,11 @@ export class ProofError extends LatchkeyError {
     super(problem, message, options);
   }
 }
+
+/** Fails with `invalid_options` unless what the app gave is what it must be. */
+export function demand(holds: boolean, message: string): asserts holds {
+  if (!holds) throw new LatchkeyError('invalid_options', `${message}.`);
+}
+
+export const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -1,5 +1,5 @@
 import { ApiError, LatchkeyError } from './errors.js';
-import type { Clock } from './transport.js';
+import { type Clock, LONGEST_WAIT_MS } from './transport.js';
 import type { Machine } from './types.js';
 
 export interface HeartbeatOptions {
@@ -48,22 +48,31 @@ export class Heartbeats {
         const machine = await this.beat(signal);
         if (isStopped()) return;
         leftMs = intervalOf(machine) ?? intervalMs;
-        onBeat?.(machine);
+        tell(onBeat, machine);
       } catch (error) {
         if (isStopped()) return;
         if (error instanceof LatchkeyError && LOST.includes(error.code)) {
           this.stop();
-          onLost?.(error);
+          tell(onLost, error);
           return;
         }
         // What is left gets shorter with each failure, and the next beat comes the sooner.
         leftMs = Math.max(leftMs / 2, error instanceof ApiError ? (error.retryAfterMs ?? 0) : 0);
-        onError?.(error instanceof Error ? error : new LatchkeyError('unknown', String(error)));
+        tell(onError, error instanceof Error ? error : new LatchkeyError('unknown', String(error)));
       }
-      const delayMs = Math.max(SHORTEST_MS, leftMs * (0.4 + 0.2 * this.settings.random()));
+      const delayMs = Math.min(LONGEST_WAIT_MS, Math.max(SHORTEST_MS, leftMs * (0.4 + 0.2 * this.settings.random())));
       await this.settings.clock.sleep(delayMs, signal).catch(() => undefined);
     }
   }
+}
+
+/** A bug of the app in its callback is shown, and is no failed beat. */
+function tell<T>(callback: ((value: T) => unknown) | undefined, value: T): void {
+  new Promise((resolve) => {
+    resolve(callback?.(value));
+  }).catch((error: unknown) => {
+    console.error('A callback of startHeartbeat failed:', error);
+  });
 }
 
 /** By the server's own clock: the local one may be wrong. */

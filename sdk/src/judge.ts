@@ -23,6 +23,8 @@ export const nothing: Held = { answers: [], refusal: null, file: null, newest: n
 export interface Question {
   /** Of the answers that are about the same question. */
   scope: string;
+  /** The first that was sent, which is the one that answers name; null = none was. */
+  fingerprint: string | null;
   entitlements: readonly string[];
   product?: string;
   policy?: string;
@@ -54,30 +56,49 @@ export function scopeOf({ nonce }: Pick<ValidationClaims, 'nonce'>): string {
   return nonce.slice(nonce.indexOf('.') + 1);
 }
 
-/** What is kept once the server has given this answer. A refusal takes the place of what it refuses. */
+/** What is kept once the server has given this answer, late or not. A refusal takes the place of what it refuses. */
 export function withAnswer(held: Held, answer: Proof<'validation'>): Held {
-  const newest = newestOf([held.newest, answer]);
-  const isLate = held.refusal !== null && held.refusal.claims.iat > answer.claims.iat;
+  const alone = { ...nothing, newest: answer };
+  const { valid, code } = answer.claims;
   // The list that came with it narrows what is kept (see `judge`); the rest of the license is as good as it was.
-  if (isLate || answer.claims.code === ENTITLEMENTS_MISSING) return { ...held, newest };
-  const scope = scopeOf(answer.claims);
-  if (!answer.claims.valid && !ABOUT_THE_QUESTION.includes(answer.claims.code)) return { ...held, answers: [], refusal: answer, newest };
-  const others = held.answers.filter(({ claims }) => scopeOf(claims) !== scope);
-  const refusal = answer.claims.valid ? null : held.refusal;
-  return { ...held, answers: [answer, ...others].slice(0, MAX_ANSWERS), refusal, newest };
+  if (code === ENTITLEMENTS_MISSING) return merged(alone, held);
+  const isRefusal = !valid && !ABOUT_THE_QUESTION.includes(code);
+  return merged(isRefusal ? { ...alone, refusal: answer } : { ...alone, answers: [answer] }, held);
 }
 
-/** What is kept once this file was taken in. */
-export function withFile(held: Held, file: Proof<'license' | 'machine'>): Held {
-  return { ...held, file, newest: newestOf([held.newest, file]) };
+/** What is kept once this file was taken in: the newer one, unless it has ended. `nowMs` is the local clock. */
+export function withFile(held: Held, file: Proof<'license' | 'machine'>, nowMs: number): Held {
+  const kept = held.file !== null && nowMs < held.file.claims.exp * 1000 ? held.file : null;
+  return merged({ ...nothing, file, newest: file }, { ...held, file: kept });
 }
 
-/** The document signed last; of two in one second, the later of the list. */
-export function newestOf(proofs: readonly (Proof | null)[]): Proof | null {
-  return proofs.reduce((newest, proof) => {
-    if (proof === null) return newest;
-    return newest === null || proof.claims.iat >= newest.claims.iat ? proof : newest;
-  }, null);
+/** What two know of one license: the newest of each. Of two of one moment, that of `one`. */
+export function merged(one: Held, other: Held): Held {
+  const answers: Proof<'validation'>[] = [];
+  for (const answer of [...other.answers].reverse().concat([...one.answers].reverse())) {
+    const at = answers.findIndex(({ claims }) => scopeOf(claims) === scopeOf(answer.claims));
+    const [older = null] = at < 0 ? [] : answers.splice(at, 1);
+    answers.push(newestOf([older, answer]) ?? answer);
+  }
+  const refusal = newestOf([other.refusal, one.refusal]);
+  const later = answers.reverse().filter((answer) => refusal === null || isAfter(answer, refusal));
+  return {
+    answers: later.slice(0, MAX_ANSWERS),
+    // A later yes undoes it; a later no to some question does not.
+    refusal: later.some(({ claims }) => claims.valid) ? null : refusal,
+    file: newestOf([other.file, one.file]),
+    newest: newestOf([other.newest, one.newest]),
+  };
+}
+
+/** Whether it was signed later: in one second the id tells, a UUID v7 of the server (RFC 9562, section 5.7). */
+export function isAfter({ claims: one }: Proof, { claims: other }: Proof): boolean {
+  return one.iat === other.iat ? one.jti > other.jti : one.iat > other.iat;
+}
+
+/** The document signed last; of the same one, the later of the list. */
+export function newestOf<P extends Proof>(proofs: readonly (P | null)[]): P | null {
+  return proofs.reduce<P | null>((newest, proof) => (proof === null || (newest !== null && isAfter(newest, proof)) ? newest : proof), null);
 }
 
 /** A fresh answer: that it is to this moment's nonce makes it true now, whatever the local clock says. */
@@ -89,10 +110,12 @@ export function judgeAnswer(answer: Proof<'validation'>, question: Question): Ju
 
 /** May this copy run, by what is kept? `nowMs` is the local clock, which may be `toleranceMs` behind the signed times. */
 export function judge(held: Held, question: Question, nowMs: number, toleranceMs: number): Judgement {
-  const answer = held.answers.find(({ claims }) => scopeOf(claims) === question.scope) ?? null;
-  const refusal = newestOf([held.refusal, answer?.claims.valid === false ? answer : null]) as Proof<'validation'> | null;
+  const isAnswer = ({ claims }: Proof<'validation'>): boolean =>
+    scopeOf(claims) === question.scope && claims.fingerprint === question.fingerprint;
+  const answer = held.answers.find(isAnswer) ?? null;
+  const refusal = newestOf([held.refusal, answer?.claims.valid === false ? answer : null]);
   const candidates = [answer?.claims.valid === true ? answer : null, fits(held.file, question) ? held.file : null].filter(
-    (proof) => proof !== null && (refusal === null || proof.claims.iat > refusal.claims.iat),
+    (proof) => proof !== null && (refusal === null || isAfter(proof, refusal)),
   );
   const best = candidates.reduce(
     (one, other) => (one === null || (other !== null && other.claims.exp > one.claims.exp) ? other : one),

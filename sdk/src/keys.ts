@@ -1,5 +1,5 @@
 import { calculateJwkThumbprint, type CryptoKey, importJWK } from 'jose';
-import { LatchkeyError } from './errors.js';
+import { demand, isObject, LatchkeyError } from './errors.js';
 
 /** An Ed25519 public key of an environment, as the server's key set has it (RFC 8037). */
 export interface Jwk {
@@ -14,6 +14,19 @@ export interface Jwk {
 /** A key set as `GET /.well-known/jwks.json` answers it, or its keys. */
 export type Jwks = readonly Jwk[] | { readonly keys: readonly Jwk[] };
 
+/** Whether it looks like what can be pinned; `PublicKeys.of` sees more. */
+export function isJwks(value: unknown): value is Jwks {
+  const list = isObject(value) ? value.keys : value;
+  return Array.isArray(list) && list.length > 0 && list.every(isJwk);
+}
+
+const isJwk = (value: unknown): boolean =>
+  isObject(value) &&
+  value.kty === 'OKP' &&
+  value.crv === 'Ed25519' &&
+  /^[\w-]{43}$/.test(String(value.x)) &&
+  ['string', 'undefined'].includes(typeof value.kid);
+
 /** The keys that are trusted, by what they are called. */
 export class PublicKeys {
   private constructor(
@@ -25,11 +38,12 @@ export class PublicKeys {
 
   /**
    * A key is called by its RFC 7638 thumbprint and nothing else: so none can take the name of another. Those that are no
-   * Ed25519 keys, or are called something else, are refused.
+   * Ed25519 keys, or are called something else, are refused: fails with a LatchkeyError `invalid_options`.
    */
   static async of(jwks: Jwks): Promise<PublicKeys> {
-    const list = isList(jwks) ? jwks : jwks.keys;
-    const entries = await Promise.all(list.map(readKey));
+    const list: unknown = isObject(jwks) ? jwks.keys : jwks;
+    demand(Array.isArray(list) && list.every(isJwk), 'keys is no set of Ed25519 public keys');
+    const entries = await Promise.all((list as Jwk[]).map(readKey));
     return new PublicKeys(
       entries.map(([, , jwk]) => jwk),
       new Map(entries.map(([kid, key]) => [kid, key])),
@@ -47,16 +61,12 @@ export class PublicKeys {
   }
 }
 
-/** An array has something called `keys` too. */
-function isList(jwks: Jwks): jwks is readonly Jwk[] {
-  return Array.isArray(jwks);
-}
-
 async function readKey({ kty, crv, x, kid }: Jwk): Promise<[string, CryptoKey, Jwk]> {
-  if (kty !== 'OKP' || crv !== 'Ed25519' || x === undefined) throw new LatchkeyError('invalid_keys', 'A key is no Ed25519 public key.');
   const jwk = { kty, crv, x };
   const thumbprint = await calculateJwkThumbprint(jwk);
-  if (kid !== undefined && kid !== thumbprint)
-    throw new LatchkeyError('invalid_keys', `The key ${kid} is called by a name that is not its own.`);
-  return [thumbprint, (await importJWK(jwk, 'EdDSA')) as CryptoKey, { ...jwk, kid: thumbprint }];
+  demand(kid === undefined || kid === thumbprint, `keys: ${kid ?? ''} is a name that is not the key's own`);
+  const key = await importJWK(jwk, 'EdDSA').catch((cause: unknown) => {
+    throw new LatchkeyError('invalid_options', 'keys: one cannot be read.', { cause });
+  });
+  return [thumbprint, key as CryptoKey, { ...jwk, kid: thumbprint }];
 }

@@ -42,8 +42,11 @@ const here: Surroundings = {
  * IOPlatformUUID on macOS, MachineGuid on Windows. In a container none of them is stable, or every copy has the same: there
  * one must be given, and without it this fails with a LatchkeyError `no_fingerprint`.
  */
-export async function machineFingerprint({ salt, id }: FingerprintOptions, surroundings: Surroundings = here): Promise<string> {
-  if (salt === '') throw new LatchkeyError('invalid_options', 'salt is empty: give the name of the product');
+export async function machineFingerprint(options: FingerprintOptions, surroundings: Surroundings = here): Promise<string> {
+  // Plain JavaScript may leave it out.
+  const { salt, id } = (options as Partial<FingerprintOptions> | null | undefined) ?? {};
+  if (typeof salt !== 'string' || salt === '') throw new LatchkeyError('invalid_options', 'salt is missing: give the name of the product.');
+  if (id !== undefined && typeof id !== 'string') throw new LatchkeyError('invalid_options', 'id is no text.');
   const given = surroundings.env.LATCHKEY_FINGERPRINT?.trim() || id;
   const machineId = given ?? (await readMachineId(surroundings)).trim().toLowerCase();
   if (machineId === '') throw new LatchkeyError('no_fingerprint', 'This machine has no id: set LATCHKEY_FINGERPRINT, or give an id.');

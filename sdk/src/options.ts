@@ -1,11 +1,11 @@
-import { LatchkeyError } from './errors.js';
-import type { Jwks } from './keys.js';
+import { demand, isObject } from './errors.js';
+import { isJwks, type Jwks } from './keys.js';
 import { memoryStore, type Store } from './store.js';
 import { type Clock, type RetryOptions, systemClock } from './transport.js';
 
 /** What a client is made with. */
 export interface ClientOptions {
-  /** Root of the server, `https://licenses.example.com`. Without TLS only on this machine itself. */
+  /** Root of the server, `https://licenses.example.com`, with or without `/api/v1`. Without TLS only on this machine itself. */
   baseUrl: string;
   /** Id of the vendor's account: every document must be about one of its licenses. */
   account: string;
@@ -60,12 +60,48 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const FINGERPRINT = /^[\x20-\x7e]{8,256}$/;
 const FIVE_MINUTES_MS = 300_000;
 
+const CONTROL = /[\0-\x1f\x7f]/;
+
+const isFunction = (value: unknown): boolean => typeof value === 'function';
+const isAbove =
+  (least: number) =>
+  (value: unknown): boolean =>
+    typeof value === 'number' && value >= least;
+const isText = (value: unknown): value is string => typeof value === 'string';
+const isStore = (value: unknown): boolean => isObject(value) && isFunction(value.load) && isFunction(value.save);
+
+/** What each option must be, if it is given. */
+const rules: Record<keyof ClientOptions, [(value: unknown) => boolean, string]> = {
+  baseUrl: [(value) => isText(value) && URL.canParse(value), 'is no URL'],
+  account: [(value) => isText(value) && UUID.test(value), 'is not an id: documents name the account by its id, not by its slug'],
+  licenseKey: [
+    (value) => isText(value) && value.trim() !== '' && !CONTROL.test(value.trim()),
+    'is empty, or has characters that no key has',
+  ],
+  environment: [(value) => value === 'live' || value === 'test', 'is neither live nor test'],
+  fingerprint: [(value) => value === null || (isText(value) && FINGERPRINT.test(value)), 'is not 8 to 256 printable ASCII characters'],
+  keys: [(value) => value === null || isJwks(value), 'is no set of Ed25519 public keys, or an empty one'],
+  licenseId: [(value) => isText(value) && UUID.test(value), 'is not an id'],
+  store: [isStore, 'has no load() and save()'],
+  clock: [isObject, 'is no object'],
+  fetch: [isFunction, 'is no function'],
+  timeoutMs: [isAbove(1), 'is no number of milliseconds'],
+  retry: [isObject, 'is no object'],
+  clockToleranceMs: [isAbove(0), 'is no number of milliseconds'],
+  onStoreError: [isFunction, 'is no function'],
+  random: [isFunction, 'is no function'],
+};
+
 /** Fails with a LatchkeyError `invalid_options` that names the option. */
 export function readOptions(options: ClientOptions): Settings {
+  demand(isObject(options), 'createClient needs options');
+  for (const name of Object.keys(options)) demand(Object.hasOwn(rules, name), `There is no option ${name}`);
+  for (const [name, [isRight, message]] of Object.entries(rules)) {
+    const value = options[name as keyof ClientOptions];
+    const isLeftOut = value === undefined && !['baseUrl', 'account', 'licenseKey'].includes(name);
+    demand(isLeftOut || isRight(value), `${name} ${message}`);
+  }
   const { baseUrl, account, licenseKey, environment = 'live', fingerprint = null, keys = null } = options;
-  demand(UUID.test(account), 'account is not an id: documents name the account by its id, not by its slug');
-  demand(licenseKey.trim() !== '', 'licenseKey is empty');
-  demand(fingerprint === null || FINGERPRINT.test(fingerprint), 'fingerprint is not 8 to 256 printable ASCII characters');
   return {
     baseUrl: rootOf(baseUrl),
     account: account.toLowerCase(),
@@ -73,7 +109,7 @@ export function readOptions(options: ClientOptions): Settings {
     environment,
     fingerprint,
     keys,
-    licenseId: options.licenseId,
+    licenseId: options.licenseId?.toLowerCase(),
     store: options.store ?? memoryStore(),
     clock: { ...systemClock, ...options.clock },
     // Called by itself: a browser's own must not be a method of anything else.
@@ -87,13 +123,8 @@ export function readOptions(options: ClientOptions): Settings {
 }
 
 function rootOf(baseUrl: string): string {
-  demand(URL.canParse(baseUrl), 'baseUrl is no URL');
   const { protocol, hostname, href } = new URL(baseUrl);
   const isHere = ['localhost', '127.0.0.1', '[::1]'].includes(hostname);
   demand(protocol === 'https:' || (protocol === 'http:' && isHere), 'baseUrl must begin with https://');
-  return href.replace(/\/+$/, '');
-}
-
-function demand(holds: boolean, message: string): void {
-  if (!holds) throw new LatchkeyError('invalid_options', message);
+  return href.replace(/\/+$/, '').replace(/\/api\/v1$/, '');
 }

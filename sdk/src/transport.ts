@@ -4,9 +4,12 @@ import { ApiError, LatchkeyError, UnreachableError } from './errors.js';
 export interface Clock {
   /** Milliseconds since 1970. */
   now(): number;
-  /** Resolves when the time has passed; rejects when `signal` is aborted. */
+  /** Resolves when the time has passed, or a day; rejects when `signal` is aborted. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
+
+/** A day: timers take no more than 2^31 − 1 ms, and do not wait at all for longer. */
+export const LONGEST_WAIT_MS = 86_400_000;
 
 export const systemClock: Clock = {
   now: () => Date.now(),
@@ -16,10 +19,13 @@ export const systemClock: Clock = {
         clearTimeout(timer);
         reject(reasonOf(signal));
       };
-      const timer = setTimeout(() => {
-        signal?.removeEventListener('abort', stop);
-        resolve();
-      }, ms);
+      const timer = setTimeout(
+        () => {
+          signal?.removeEventListener('abort', stop);
+          resolve();
+        },
+        Math.min(ms, LONGEST_WAIT_MS),
+      );
       // A wait keeps no command line alive that has nothing else to do.
       (timer as { unref?: () => void }).unref?.();
       if (signal?.aborted === true) stop();
@@ -131,7 +137,7 @@ class Limit {
     private readonly timeoutMs: number,
     private readonly caller: AbortSignal | undefined,
   ) {
-    this.timer = setTimeout(this.abort, timeoutMs);
+    this.timer = setTimeout(this.abort, Math.min(timeoutMs, LONGEST_WAIT_MS));
     if (caller?.aborted === true) this.abort();
     else caller?.addEventListener('abort', this.abort, { once: true });
   }

@@ -24,7 +24,7 @@ export interface ValidateOptions {
 export interface ServerProblem {
   kind: 'unreachable' | 'proof_missing' | 'proof_invalid';
   message: string;
-  /** What the server said without proof, for people: the code of its answer or error; null = nothing. */
+  /** What the server said without proof: the code of its answer or error (`NOT_FOUND` for a mistyped key); null = nothing. */
   code: string | null;
   cause: Error | null;
 }
@@ -58,10 +58,11 @@ export interface Validation {
 }
 
 /** Two questions with one scope have one answer. Entitlements are no part of it: every answer names them all. */
-export async function questionOf(options: ValidateOptions): Promise<Question> {
+export async function questionOf(options: ValidateOptions, own: string | null): Promise<Question> {
   const { entitlements = [], product, policy, version, userEmail, fingerprints = [] } = options;
   const asked = [product?.toLowerCase(), policy, version, userEmail?.toLowerCase(), ...fingerprints].map((value) => value ?? null);
-  return { scope: toHex(await sha256(JSON.stringify(asked))).slice(0, 32), entitlements, product, policy };
+  const scope = toHex(await sha256(JSON.stringify(asked))).slice(0, 32);
+  return { scope, fingerprint: own ?? fingerprints[0] ?? null, entitlements, product, policy };
 }
 
 export function toValidation(

@@ -41,11 +41,16 @@ export class Key {
   }
 }
 
-const registered = { iss: 'latchkey', aud: ACCOUNT, environment: 'live', sub: LICENSE, iat: NOW, exp: NOW + 14 * DAY, jti: 'jti' };
+const registered = { iss: 'latchkey', aud: ACCOUNT, environment: 'live', sub: LICENSE, iat: NOW, exp: NOW + 14 * DAY };
+let documents = 0;
+/** As the server makes them: a later one is larger. */
+const nextId = () => `019aab00-0000-7000-9000-${String((documents += 1)).padStart(12, '0')}`;
+
 export const entitlement = (code: string, expiresAt: string | null = null) => ({ code, expiresAt, quantity: null });
 
 export const validationClaims = (changes: object = {}) => ({
   ...registered,
+  jti: nextId(),
   valid: true,
   code: 'VALID',
   nonce: '',
@@ -56,6 +61,7 @@ export const validationClaims = (changes: object = {}) => ({
 
 export const machineClaims = (changes: object = {}) => ({
   ...registered,
+  jti: nextId(),
   license: { id: LICENSE },
   policy: { id: 'policy-1', name: 'Pro' },
   product: { id: 'product-1', code: 'editor', name: 'Editor' },

@@ -382,6 +382,65 @@ for (const text of ['', 'null', '[]', '"latchkey"', '{', `${JSON.stringify(CLAIM
   add('tokens', `payload ${JSON.stringify(text.slice(0, 10))}`, 'Signed, but not a JSON object.', document, 'malformed', EXPECT.validation);
 }
 
+// A number or a nesting that languages read differently: everybody refuses it.
+const rewritten = (kind, from, to) => {
+  const payload = JSON.stringify(CLAIMS[kind]);
+  if (!payload.includes(from)) throw new Error(`There is no ${from} in ${kind}.`);
+  return sign(KEYS.live, { ...genuineHeader, typ: TYPES[kind] }, payload.replace(from, to));
+};
+const { exp: goodExp } = CLAIMS.validation;
+for (const [name, number] of [
+  ['1e400', '1e400'],
+  ['of 400 digits', '9'.repeat(400)],
+  ['of 5,000 digits', '9'.repeat(5000)],
+  ['2^53', '9007199254740992'],
+  ['with a fraction', `${goodExp}.5`],
+  ['a list', `[${goodExp}]`],
+  ['an object', '{}'],
+]) {
+  const document = rewritten('validation', `"exp":${goodExp}`, `"exp":${number}`);
+  add('tokens', `exp ${name}`, 'exp is a whole number below 2^53.', document, 'malformed', EXPECT.validation);
+}
+for (const [name, number] of [
+  ['1e400', '1e400'],
+  ['-1e400', '-1e400'],
+  ['of 400 digits', '9'.repeat(400)],
+]) {
+  const document = rewritten('validation', '"quantity":5', `"quantity":${number}`);
+  const shows = 'A number that is no finite double is infinite in one language and an error in another.';
+  add('tokens', `quantity ${name}`, shows, document, 'malformed', EXPECT.validation);
+}
+const nested = (depth) => '['.repeat(depth) + ']'.repeat(depth);
+const deep = (depth) => rewritten('validation', '"iss"', `"more":${nested(depth)},"iss"`);
+const shallow = deep(63);
+add(
+  'tokens',
+  'nested 64 deep',
+  'The payload is the first level. What is not known is ignored.',
+  shallow,
+  JSON.parse(Buffer.from(payloadOf(shallow), 'base64url')),
+  EXPECT.validation,
+);
+for (const depth of [65, 2000]) {
+  const shows = 'Parsers give up at depths of their own: 64 is the deepest for everybody.';
+  add('tokens', `nested ${depth} deep`, shows, deep(depth - 1), 'malformed', EXPECT.validation);
+}
+for (const [name, product] of [
+  ['null', 'null'],
+  ['a text', '"acme-editor"'],
+  ['a list', '["acme-editor"]'],
+]) {
+  const document = rewritten('license', JSON.stringify(CLAIMS.license.product), product);
+  const expect = { ...EXPECT.license, product: 'acme-editor' };
+  add('files', `product ${name}`, 'It has no code.', document, 'wrong_product', expect);
+}
+for (const b64 of [false, true, null]) {
+  const document = sign(KEYS.live, { ...genuineHeader, b64 }, CLAIMS.validation);
+  const shows =
+    'b64 (RFC 7797) changes what is signed; without crit some libraries obey it and others do not. Signed with the genuine key.';
+  add('tokens', `b64 ${b64}`, shows, document, 'malformed', EXPECT.validation);
+}
+
 // ---- Claims that were changed afterwards -----------------------------------------------------------------------------------------
 
 const changed = (kind, changes) => `${headerOf(GOOD[kind])}.${json({ ...CLAIMS[kind], ...changes })}.${signatureOf(GOOD[kind])}`;

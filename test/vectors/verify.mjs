@@ -2,7 +2,7 @@
  * Verifies what Latchkey signs, with the package jose: copy everything above the line into an app. docs/offline.md says why each
  * step is there.
  *
- *     node verify.mjs tokens.json files.json ...    prints {name: result} of the vectors in these files
+ *     node verify.mjs [tokens.json ...]    checks the vectors in these files, or all; exit code 1 if one has another result than it says
  */
 import { createHash } from 'node:crypto';
 import { compactDecrypt, compactVerify, importJWK } from 'jose';
@@ -33,7 +33,7 @@ export async function verify(document, keys, expect) {
   if (token.split('.').length === 5) token = await decrypt(token, expect);
   const claims = await verifySignature(token, keys, TYPES[expect.kind]);
 
-  if (!Number.isFinite(claims.exp)) throw new Refused('malformed');
+  if (!Number.isSafeInteger(claims.exp)) throw new Refused('malformed');
   if (claims.iss !== 'latchkey') throw new Refused('wrong_issuer');
   if (claims.aud !== expect.audience) throw new Refused('wrong_audience');
   if (claims.environment !== expect.environment) throw new Refused('wrong_environment');
@@ -52,7 +52,7 @@ async function verifySignature(token, keys, type) {
   const [encodedHeader, payload, signature] = partsOf(token, 3);
   const header = objectOf(encodedHeader);
   if (header.alg !== 'EdDSA') throw new Refused('wrong_algorithm');
-  if ('crit' in header) throw new Refused('malformed');
+  if ('crit' in header || 'b64' in header) throw new Refused('malformed');
   if (header.typ !== type) throw new Refused('wrong_type');
   // A key of the header itself (jwk, jku, x5c) is never looked at.
   const jwk = keys.keys.find(({ kid }) => kid === header.kid);
@@ -125,8 +125,15 @@ function objectOf(bytes) {
   } catch {
     throw new Refused('malformed');
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Refused('malformed');
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || !isPlain(value, 64)) throw new Refused('malformed');
   return value;
+}
+
+/** What every language reads alike: nested no deeper than this, and no number beyond a double. */
+function isPlain(value, depth) {
+  if (typeof value === 'number') return Number.isFinite(value);
+  if (typeof value !== 'object' || value === null) return true;
+  return depth > 0 && Object.values(value).every((member) => isPlain(member, depth - 1));
 }
 
 /** What an app without a network writes down for its activation: base64 of JSON. */
@@ -151,7 +158,16 @@ if (process.argv[1] === import.meta.filename) {
   const { readFileSync } = await import('node:fs');
   const read = (file) => JSON.parse(readFileSync(file, 'utf8'));
   const keySets = read(new URL('keys.json', import.meta.url));
-  const results = {};
-  for (const vector of process.argv.slice(2).flatMap(read)) results[vector.name] = await resultOf(vector, keySets);
-  process.stdout.write(`${JSON.stringify(results)}\n`);
+  const { isDeepStrictEqual } = await import('node:util');
+  const all = ['tokens', 'files', 'encrypted', 'air-gapped', 'bit-flips'].map((name) => new URL(`${name}.json`, import.meta.url));
+  const vectors = (process.argv.length > 2 ? process.argv.slice(2) : all).flatMap(read);
+  let failed = 0;
+  for (const vector of vectors) {
+    const result = await resultOf(vector, keySets);
+    if (isDeepStrictEqual(result, vector.result)) continue;
+    failed += 1;
+    console.log(`FAIL ${vector.name}\n  expected ${JSON.stringify(vector.result)}\n  got      ${JSON.stringify(result)}`);
+  }
+  console.log(`${vectors.length - failed} passed, ${failed} failed`);
+  process.exitCode = failed === 0 && vectors.length > 0 ? 0 : 1;
 }

@@ -1,7 +1,7 @@
 """Verifies what Latchkey signs, with PyJWT (2.6 or newer) and cryptography: copy everything above the line into an app.
 docs/offline.md says why each step is there.
 
-    python3 verify.py tokens.json files.json ...    prints {name: result} of the vectors in these files
+    python3 verify.py [tokens.json ...]    checks the vectors in these files, or all; exit code 1 if one has another result than it says
 """
 
 import base64
@@ -60,7 +60,7 @@ def verify(
     claims = verify_signature(token, keys, TYPES[kind])
 
     exp = claims.get("exp")
-    if isinstance(exp, bool) or not isinstance(exp, (int, float)):
+    if isinstance(exp, bool) or not isinstance(exp, (int, float)) or abs(exp) > 2**53 - 1 or exp != int(exp):
         raise Refused("malformed")
     if claims.get("iss") != "latchkey":
         raise Refused("wrong_issuer")
@@ -72,7 +72,8 @@ def verify(
         raise Refused("expired")
     if license is not None and claims.get("sub") != license:
         raise Refused("wrong_license")
-    if product is not None and claims.get("product", {}).get("code") != product:
+    said = claims.get("product")
+    if product is not None and (said.get("code") if isinstance(said, dict) else None) != product:
         raise Refused("wrong_product")
     if nonce is not None and claims.get("nonce") != nonce:
         raise Refused("wrong_nonce")
@@ -87,7 +88,7 @@ def verify_signature(token: str, keys: dict, typ: str) -> dict:
     header = object_of(encoded_header)
     if header.get("alg") != "EdDSA":
         raise Refused("wrong_algorithm")
-    if "crit" in header:
+    if "crit" in header or "b64" in header:
         raise Refused("malformed")
     if header.get("typ") != typ:
         raise Refused("wrong_type")
@@ -173,9 +174,19 @@ def object_of(data: bytes) -> dict:
         value = json.loads(text, parse_constant=no_constant)
     except (ValueError, RecursionError):
         raise Refused("malformed") from None
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or not is_plain(value, 64):
         raise Refused("malformed")
     return value
+
+
+def is_plain(value, depth: int) -> bool:
+    """What every language reads alike: nested no deeper than this, and no number beyond a double."""
+    if isinstance(value, (int, float)):
+        return abs(value) <= sys.float_info.max
+    if not isinstance(value, (dict, list)):
+        return True
+    members = value.values() if isinstance(value, dict) else value
+    return depth > 0 and all(is_plain(member, depth - 1) for member in members)
 
 
 def no_constant(name: str):
@@ -205,5 +216,14 @@ def result_of(vector: dict, key_sets: dict) -> dict:
 
 if __name__ == "__main__":
     key_sets = json.loads(Path(__file__).with_name("keys.json").read_text("utf-8"))
-    vectors = [vector for file in sys.argv[1:] for vector in json.loads(Path(file).read_text("utf-8"))]
-    print(json.dumps({vector["name"]: result_of(vector, key_sets) for vector in vectors}))
+    all_files = [Path(__file__).with_name(f"{name}.json") for name in ("tokens", "files", "encrypted", "air-gapped", "bit-flips")]
+    vectors = [vector for file in sys.argv[1:] or all_files for vector in json.loads(Path(file).read_text("utf-8"))]
+    failed = 0
+    for vector in vectors:
+        result = result_of(vector, key_sets)
+        if result == vector["result"]:
+            continue
+        failed += 1
+        print(f"FAIL {vector['name']}\n  expected {json.dumps(vector['result'])}\n  got      {json.dumps(result)}")
+    print(f"{len(vectors) - failed} passed, {failed} failed")
+    sys.exit(0 if failed == 0 and vectors else 1)
