@@ -178,7 +178,7 @@ describe('examples/desktop-app', () => {
       built('old', { keys: [otherKey] }).says([license.key]),
       adas.says([]),
       new Computer('tester').says([test.key]),
-      built('odd', { environment: 'prod' }).says([license.key]),
+      built('odd', { environment: 'prod' }).start().end(license.key),
     ]);
     expect(said[0]).toBe('Which file? node app.js import FILE\n');
     expect(said[1]).toMatch(/no-such-file\.lic cannot be read\.\n$/);
