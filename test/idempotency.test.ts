@@ -513,10 +513,11 @@ describe('idempotency keys', () => {
       const [key, { id }] = [unique('key'), await vendor.licenseUnder({})];
       // Its key can be opened no more, and the answer has to show it.
       const { rows } = await database.query<{ sealed: Buffer }>('SELECT key_sealed AS sealed FROM license WHERE id = $1', [id]);
-      await database.query('UPDATE license SET key_sealed = $2 WHERE id = $1', [id, Buffer.alloc(64)]);
+      const sealed = rows[0]!.sealed;
+      await database.query('UPDATE license SET key_sealed = $2 WHERE id = $1', [id, Buffer.concat([sealed, Buffer.alloc(1)])]);
       const broken = await post(vendor.api, `/licenses/${id}/suspend`, undefined, key);
       expect([broken.status, broken.body.code]).toEqual([500, 'INTERNAL_ERROR']);
-      await database.query('UPDATE license SET key_sealed = $2 WHERE id = $1', [id, rows[0]!.sealed]);
+      await database.query('UPDATE license SET key_sealed = $2 WHERE id = $1', [id, sealed]);
       expect((await vendor.api.get(`/licenses/${id}`)).body.data.status).toBe('active');
       const retry = await expectReplay(vendor.api, `/licenses/${id}/suspend`, undefined, key);
       expect([retry.status, retry.body.data.status]).toEqual([200, 'suspended']);

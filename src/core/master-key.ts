@@ -164,7 +164,8 @@ export class MasterKey {
       const older = openWith(key, bytes, context);
       if (older !== null) return older;
     }
-    if (named !== undefined) throw new Error('This was sealed for another row, or was changed.');
+    const isWhole = bytes.length >= SEALED_KEY_ID_BYTES + NONCE_BYTES + TAG_BYTES;
+    if (named !== undefined || !isWhole) throw new Error('This was sealed for another row, or was changed.');
     throw notConfigured(bytes.subarray(0, SEALED_KEY_ID_BYTES).toString('hex'));
   }
 
