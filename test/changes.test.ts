@@ -348,22 +348,22 @@ const cases: Case[] = [
   },
   {
     route: 'POST /machines/{id}/check-out',
-    act: ({ api, machine }) => api.post(`/machines/${machine.id}/check-out`, { ttlSeconds: 3600 }),
+    act: ({ api, license, machine }) => app(api, license).post(`/machines/${machine.id}/check-out`, { ttlSeconds: 3600 }),
     leaves: (scene, { body }) => [
-      { action: 'machine.checked_out', resource: on('machine', scene), before: null, after: checkedOut(body.data, { ttlSeconds: 3600 }) },
+      {
+        action: 'machine.checked_out',
+        resource: on('machine', scene),
+        actor: ['license', scene.license.id],
+        before: null,
+        after: checkedOut(body.data, { ttlSeconds: 3600 }),
+      },
     ],
   },
   {
     route: 'POST /licenses/{id}/check-out',
-    act: ({ api, license }) => app(api, license).post(`/licenses/${license.id}/check-out`, { encrypt: true }),
+    act: ({ api, license }) => api.post(`/licenses/${license.id}/check-out`, { encrypt: true }),
     leaves: (scene, { body }) => [
-      {
-        action: 'license.checked_out',
-        resource: on('license', scene),
-        actor: ['license', scene.license.id],
-        before: null,
-        after: checkedOut(body.data, { encrypted: true }),
-      },
+      { action: 'license.checked_out', resource: on('license', scene), before: null, after: checkedOut(body.data, { encrypted: true }) },
     ],
   },
   {
