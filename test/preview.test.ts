@@ -257,7 +257,8 @@ describe('a preview', () => {
   it('says of every license what validation says before and after the change that it is a preview of', async () => {
     const clock = await makeTestClock();
     const api = vendor.testApi;
-    const policy = await vendor.policy({}, api);
+    // Nothing is taken away between a look and the next: the machines of these histories are long dead.
+    const policy = await vendor.policy({ heartbeatCullStrategy: 'KEEP_DEAD' }, api);
     const make = () => vendor.license({ productId: policy.productId, policyId: policy.id, expiresAt: null }, api);
     const made: { id: string; key: string }[] = [];
     for (let count = 0; count < 16; count += 1) made.push(await make());
