@@ -2,14 +2,13 @@ import { recordEvents } from '../core/audit.js';
 import type { Db } from '../core/database.js';
 import type { Facts, Traces } from '../domain/validation.js';
 import { type LicenseRow, toLicenseEntry } from './licenses.dto.js';
-import { loadLicense } from './licenses.query.js';
 
 /**
- * What a success leaves on the license, whose row the caller holds. The first success and each count are told to others; the
+ * What a success leaves on the license, which the caller holds and has read as `before`; answers what it is then. The first success and each count are told to others; the
  * audit log is for what somebody manages.
  */
-export async function leaveTraces(db: Db, { license: { id }, environment, now }: Facts, traces: Traces): Promise<void> {
-  const before = await loadLicense(db, id);
+export async function leaveTraces(db: Db, before: LicenseRow, { environment, now }: Facts, traces: Traces): Promise<LicenseRow> {
+  const { id } = before;
   await db.license.update({ where: { id }, data: { ...traces, updatedAt: before.updatedAt }, select: { id: true } });
   const { usesCount = before.usesCount, ...start } = traces;
   const started = { ...before, ...start };
@@ -25,4 +24,5 @@ export async function leaveTraces(db: Db, { license: { id }, environment, now }:
     },
     { ...about, action: 'usage.incremented', before: entry(started), after: entry({ ...started, usesCount }) },
   ]);
+  return { ...started, usesCount };
 }

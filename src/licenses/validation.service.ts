@@ -20,6 +20,7 @@ import {
 import { validationClaims, validationValidity } from '../domain/validation-token.js';
 import { Signer } from '../signing/signer.js';
 import { LastValidatedWorker } from './last-validated.worker.js';
+import { loadLicense } from './licenses.query.js';
 import { leaveTraces } from './traces.query.js';
 import { type Decision, ValidationEventsService } from './validation-events.service.js';
 import {
@@ -132,7 +133,7 @@ export class ValidationService {
       const facts = asked({ ...found, keyValidUntil: seen.keyValidUntil }, request, now);
       const verdict = judge(facts);
       const traces = verdict.valid ? tracesOf(facts) : null;
-      if (traces !== null) await leaveTraces(db, facts, traces);
+      if (traces !== null) await leaveTraces(db, await loadLicense(db, id), facts, traces);
       const decision = { verdict, facts: settled(facts, verdict) };
       if (this.events.isWanted(decision)) await this.events.record(db, decision);
       return decision;

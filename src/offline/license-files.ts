@@ -10,7 +10,6 @@ import { fileKey, fileTtl, fileValidity, requireValidForFile } from '../domain/l
 import { isRotatedOut } from '../domain/license-key.js';
 import { entitlementsOf, type Facts, tracesOf } from '../domain/validation.js';
 import { type LicenseRow, toLicenseEntry } from '../licenses/licenses.dto.js';
-import { loadLicense } from '../licenses/licenses.query.js';
 import { leaveTraces } from '../licenses/traces.query.js';
 import { toValidatedLicense } from '../licenses/validation.dto.js';
 import { loadFacts } from '../licenses/validation.query.js';
@@ -67,8 +66,10 @@ export class LicenseFiles {
   private async begin(db: Db, facts: Facts, license: LicenseRow): Promise<{ facts: Facts; license: LicenseRow }> {
     const traces = tracesOf(facts);
     if (traces === null) return { facts, license };
-    await leaveTraces(db, facts, traces);
-    return { facts: { ...facts, license: { ...facts.license, ...traces } }, license: await loadLicense(db, license.id) };
+    return {
+      facts: { ...facts, license: { ...facts.license, ...traces } },
+      license: await leaveTraces(db, license, facts, traces),
+    };
   }
 
   /**
