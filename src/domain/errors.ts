@@ -159,6 +159,14 @@ export const errorCodes = {
 
 export type ErrorCode = keyof typeof errorCodes;
 
+/** What a request is refused with that needs a license which may run. */
+export const licenseStateCodes = [
+  'LICENSE_SUSPENDED',
+  'LICENSE_REVOKED',
+  'LICENSE_EXPIRED',
+  'LICENSE_BANNED',
+] as const satisfies readonly ErrorCode[];
+
 /** One thing wrong with one field; `path` is as a client would write it: `components[0].kind`. */
 export interface Issue {
   path: string;

@@ -4,12 +4,11 @@ import { Requires, RequiresOrLicense } from '../auth/access.js';
 import { type VendorPrincipal, Caller, type TenantPrincipal } from '../auth/principal.js';
 import { PathId } from '../core/identifier.js';
 import { AnswersNothing, AnswersOne, Fails } from '../core/openapi.js';
+import { licenseStateCodes } from '../domain/errors.js';
 import { ActionsService } from './actions.service.js';
 import { AttachLicenseEntitlementsBody, IncrementUsageBody, RotateLicenseKeyBody, TransferLicenseBody } from './actions.dto.js';
 import { LicenseView } from './licenses.dto.js';
 import { UsageService } from './usage.service.js';
-
-const LICENSE_STATES = ['LICENSE_SUSPENDED', 'LICENSE_REVOKED', 'LICENSE_EXPIRED', 'LICENSE_BANNED'] as const;
 
 @ApiTags('Licenses')
 @Controller('api/v1/licenses')
@@ -92,7 +91,7 @@ export class ActionsController {
   @Post(':id/usage')
   @RequiresOrLicense('licenses:write')
   @AnswersOne(LicenseView)
-  @Fails('CONFLICT', ...LICENSE_STATES, 'USES_EXCEEDED', 'USES_BELOW_ZERO')
+  @Fails('CONFLICT', ...licenseStateCodes, 'USES_EXCEEDED', 'USES_BELOW_ZERO')
   @ApiOperation({
     summary: 'Count uses',
     description:

@@ -4,19 +4,10 @@ import { RequiresOrLicense } from '../auth/access.js';
 import { Caller, type TenantPrincipal } from '../auth/principal.js';
 import { PathId } from '../core/identifier.js';
 import { AnswersOne, Fails } from '../core/openapi.js';
-import { AnswersLicFile, CheckOutBody, CheckOutQuery, LicenseFileView } from '../offline/check-out.dto.js';
+import { AnswersLicFile, CheckOutBody, CheckOutQuery, FILE_REFUSALS, LicenseFileView } from '../offline/check-out.dto.js';
 import { CheckOutService } from './check-out.service.js';
 
-const REFUSALS = [
-  'LICENSE_SUSPENDED',
-  'LICENSE_REVOKED',
-  'LICENSE_EXPIRED',
-  'LICENSE_BANNED',
-  'LICENSE_NOT_VALID',
-  'OFFLINE_NOT_ALLOWED',
-  'OFFLINE_TTL_EXCEEDED',
-  'CONFLICT',
-] as const;
+const REFUSALS = [...FILE_REFUSALS, 'CONFLICT'] as const;
 
 @ApiTags('Licenses')
 @Controller('api/v1/licenses')

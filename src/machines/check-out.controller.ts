@@ -4,21 +4,12 @@ import { Requires, RequiresOrLicense } from '../auth/access.js';
 import { Caller, ClientIp, type TenantPrincipal, type VendorPrincipal } from '../auth/principal.js';
 import { PathId } from '../core/identifier.js';
 import { AnswersCreated, AnswersExisting, AnswersOne, Fails } from '../core/openapi.js';
-import { AnswersLicFile, CheckOutBody, CheckOutQuery, LicenseFileView } from '../offline/check-out.dto.js';
+import { AnswersLicFile, CheckOutBody, CheckOutQuery, FILE_REFUSALS, LicenseFileView } from '../offline/check-out.dto.js';
 import { MachineCheckOutService } from './check-out.service.js';
 import { OfflineAnswerView, OfflineRequestBody } from './offline-requests.dto.js';
 import { OfflineRequestsService } from './offline-requests.service.js';
 
-const REFUSALS = [
-  'LICENSE_SUSPENDED',
-  'LICENSE_REVOKED',
-  'LICENSE_EXPIRED',
-  'LICENSE_BANNED',
-  'LICENSE_NOT_VALID',
-  'MACHINE_DEAD',
-  'OFFLINE_NOT_ALLOWED',
-  'OFFLINE_TTL_EXCEEDED',
-] as const;
+const REFUSALS = [...FILE_REFUSALS, 'MACHINE_DEAD'] as const;
 
 @ApiTags('Machines')
 @Controller('api/v1/machines')

@@ -4,12 +4,11 @@ import { Requires, RequiresOrLicense } from '../auth/access.js';
 import { type VendorPrincipal, Caller, ClientIp, type TenantPrincipal } from '../auth/principal.js';
 import { PathId } from '../core/identifier.js';
 import { AnswersCreated, AnswersExisting, AnswersNothing, AnswersOne, AnswersPage, Fails, Fresh } from '../core/openapi.js';
+import { licenseStateCodes } from '../domain/errors.js';
 import { ActivationService } from './activation.service.js';
 import { HeartbeatsService } from './heartbeats.service.js';
 import { ActivateMachineBody, ActivateMachineQuery, MachinesQuery, MachineView, UpdateMachineBody } from './machines.dto.js';
 import { MachinesService } from './machines.service.js';
-
-const LICENSE_STATES = ['LICENSE_SUSPENDED', 'LICENSE_REVOKED', 'LICENSE_EXPIRED', 'LICENSE_BANNED'] as const;
 
 @ApiTags('Machines')
 @Controller('api/v1/machines')
@@ -28,7 +27,7 @@ export class MachinesController {
     'NOT_FOUND',
     'AUTHENTICATION_NOT_ALLOWED',
     'TRANSFER_NOT_ALLOWED',
-    ...LICENSE_STATES,
+    ...licenseStateCodes,
     'FINGERPRINT_TAKEN',
     'MACHINE_LIMIT_EXCEEDED',
     'CORE_LIMIT_EXCEEDED',
@@ -86,7 +85,7 @@ export class MachinesController {
   @RequiresOrLicense('machines:write')
   @Fresh()
   @AnswersOne(MachineView, 'The machine; `nextHeartbeatAt` says when to beat again at the latest.')
-  @Fails(...LICENSE_STATES, 'MACHINE_DEAD')
+  @Fails(...licenseStateCodes, 'MACHINE_DEAD')
   @ApiOperation({ summary: 'Send a heartbeat', description: 'Answered once it is stored.' })
   heartbeat(@Caller() caller: TenantPrincipal, @PathId() id: string) {
     return this.heartbeats.beat(caller, id);

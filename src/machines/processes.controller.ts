@@ -4,10 +4,9 @@ import { RequiresOrLicense } from '../auth/access.js';
 import { Caller, type TenantPrincipal } from '../auth/principal.js';
 import { PathId, PathText } from '../core/identifier.js';
 import { AnswersCreated, AnswersExisting, AnswersNothing, AnswersOne, AnswersPage, Fails, Fresh } from '../core/openapi.js';
+import { licenseStateCodes } from '../domain/errors.js';
 import { PID, ProcessesQuery, ProcessView, StartProcessBody } from './processes.dto.js';
 import { ProcessesService } from './processes.service.js';
-
-const LICENSE_STATES = ['LICENSE_SUSPENDED', 'LICENSE_REVOKED', 'LICENSE_EXPIRED', 'LICENSE_BANNED'] as const;
 
 @ApiTags('Machines')
 @Controller('api/v1/machines/:id/processes')
@@ -18,7 +17,7 @@ export class ProcessesController {
   @RequiresOrLicense('machines:write')
   @AnswersCreated(ProcessView, 'A new lease; `Location` says where it beats and ends.')
   @AnswersExisting(ProcessView, 'The process has a lease already; this was a beat of it.')
-  @Fails(...LICENSE_STATES, 'MACHINE_DEAD', 'PROCESS_LIMIT_EXCEEDED')
+  @Fails(...licenseStateCodes, 'MACHINE_DEAD', 'PROCESS_LIMIT_EXCEEDED')
   @ApiOperation({
     summary: 'Start a process',
     description:
@@ -48,7 +47,7 @@ export class ProcessesController {
   @RequiresOrLicense('machines:write')
   @Fresh()
   @AnswersOne(ProcessView, 'The lease; `nextHeartbeatAt` says when to beat again at the latest.')
-  @Fails(...LICENSE_STATES)
+  @Fails(...licenseStateCodes)
   @ApiOperation({
     summary: 'Send a heartbeat of a process',
     description: 'Answered once it is stored. 404 for a lease that has ended: start the process again. No beat of its machine.',

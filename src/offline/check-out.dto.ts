@@ -2,7 +2,11 @@ import { applyDecorators, StreamableFile } from '@nestjs/common';
 import { ApiResponse } from '@nestjs/swagger';
 import { Flag, Integer, QueryFlag, QueryInteger, Text, Timestamp } from '../core/fields.js';
 import { Bare } from '../core/openapi.js';
+import { licenseStateCodes } from '../domain/errors.js';
 import { armour, type FileKind, MIN_TTL_SECONDS } from '../domain/license-file.js';
+
+/** What may keep a file from being made. */
+export const FILE_REFUSALS = [...licenseStateCodes, 'LICENSE_NOT_VALID', 'OFFLINE_NOT_ALLOWED', 'OFFLINE_TTL_EXCEEDED'] as const;
 
 const TTL = {
   help: "For how many seconds the file is to be good; at most, and by default, the policy's `offlineMaxDays`.",
