@@ -17,14 +17,16 @@ export async function insertMany(db: Db, table: Table, rows: Rows): Promise<void
   for (const [columns, alike] of byColumns(rows)) await db.$executeRaw(insert(table, columns, alike));
 }
 
-/** Those whose unique values nobody has; answers their ids. */
+/**
+ * Those whose unique values nobody has; answers their ids. In one statement and in the order of the rows: who wants a value
+ * that another is about to take waits for it, so everybody must come by the values in the same order, or two wait for each
+ * other. A column that only some rows say is null in the others.
+ */
 export async function insertFree(db: Db, table: Table, rows: Rows): Promise<string[]> {
-  const ids: string[] = [];
-  for (const [columns, alike] of byColumns(rows)) {
-    const made = await db.$queryRaw<{ id: string }[]>`${insert(table, columns, alike)} ON CONFLICT DO NOTHING RETURNING id`;
-    ids.push(...made.map(({ id }) => id));
-  }
-  return ids;
+  const said = rows.map(saidBy);
+  const columns = [...new Set(said.flatMap((row) => Object.keys(row)))];
+  const made = await db.$queryRaw<{ id: string }[]>`${insert(table, columns, said)} ON CONFLICT DO NOTHING RETURNING id`;
+  return made.map(({ id }) => id);
 }
 
 /** The rows as `jsonb_populate_recordset` takes them, for a statement that says by itself which columns it writes. */
@@ -53,14 +55,19 @@ function insert(table: Table, columns: string[], rows: Record<string, unknown>[]
 function byColumns(rows: Rows): [string[], Record<string, unknown>[]][] {
   const groups = new Map<string, [string[], Record<string, unknown>[]]>();
   for (const row of rows) {
-    const values = Object.entries(row as Record<string, unknown>).filter(([, value]) => value !== undefined);
-    const alike = Object.fromEntries(values.map(([field, value]) => [columnOf(field), textOf(value)]));
+    const alike = saidBy(row);
     const columns = Object.keys(alike);
     const group = groups.get(columns.join());
     if (group === undefined) groups.set(columns.join(), [columns, [alike]]);
     else group[1].push(alike);
   }
   return [...groups.values()];
+}
+
+/** What a row says, by column. */
+function saidBy(row: object): Record<string, unknown> {
+  const values = Object.entries(row as Record<string, unknown>).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(values.map(([field, value]) => [columnOf(field), textOf(value)]));
 }
 
 const columnsOfFields = new Map<string, string>();

@@ -149,6 +149,7 @@ function rowsOf(license: NewLicense, found: Found, keys: KeyRing, now: Date): Pl
     policyId: policy.id,
     ...keyColumns(id, license.key, product, keys),
     ...toLicenseColumns(license),
+    metadata: license.metadata ?? {},
     testClockId: testClock?.id ?? null,
     ...term,
     ...announcedAlready(term.expiresAt, now),
