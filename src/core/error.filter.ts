@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { errorCodes, LatchkeyError } from '../domain/errors.js';
 import { AuthFailures, isAuthFailure } from './auth-failures.js';
 import { fromDatabase } from './database-errors.js';
+import { routeOf, UNMATCHED } from './route.js';
 
 const RETRY_AFTER_SECONDS = 5;
 
@@ -24,7 +25,7 @@ export class ErrorFilter implements ExceptionFilter {
     const response = host.switchToHttp().getResponse<Response>();
     const error = toLatchkeyError(thrown);
     if (error.status >= 500) this.logger.error({ requestId: request.id, err: thrown }, error.message);
-    if (isAuthFailure(error)) this.authFailures.note(error.code, request.method, routeOf(request));
+    if (isAuthFailure(error)) this.authFailures.note(error.code, request.method, foundRouteOf(request));
     if (response.headersSent) {
       response.destroy();
       return;
@@ -65,9 +66,9 @@ function toLatchkeyError(thrown: unknown): LatchkeyError {
   return fromDatabase(thrown) ?? new LatchkeyError('INTERNAL_ERROR', 'Something broke on our side.');
 }
 
-/** The route's pattern: what a path names in its place is none of a log's business. */
-export function routeOf(request: Request): string | null {
-  return (request.route as { path?: string } | undefined)?.path ?? null;
+function foundRouteOf(request: Request): string | null {
+  const route = routeOf(request);
+  return route === UNMATCHED ? null : route;
 }
 
 /** Only when the caller ranks it above plain JSON. */

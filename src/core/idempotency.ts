@@ -8,10 +8,11 @@ import { textIssues, TOO_DEEP } from '../domain/text.js';
 import { AuthFailures } from './auth-failures.js';
 import { Clock } from './clock.js';
 import { Database } from './database.js';
-import { routeOf, toErrorAnswer } from './error.filter.js';
+import { toErrorAnswer } from './error.filter.js';
 import { MasterKey } from './master-key.js';
 import { isFresh } from './openapi.js';
 import { currentRequest } from './request-context.js';
+import { routeOf } from './route.js';
 import { sealedAnswerContext } from './sealed-columns.js';
 import { fileRuleOf } from './spool.js';
 

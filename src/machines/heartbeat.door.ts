@@ -7,10 +7,13 @@ import { HEADERS_OF_ALL } from '../core/answer.headers.js';
 import { Config } from '../core/config.js';
 import { LOGGER, logAnswer, requestIdOf } from '../core/logger.js';
 import { Readiness } from '../core/readiness.js';
+import { nameRoute } from '../core/route.js';
 import { HeartbeatsService } from './heartbeats.service.js';
 import type { MachineView } from './machines.dto.js';
 
 const PATH = /^\/api\/v1\/machines\/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\/heartbeat$/;
+/** As the framework calls it. */
+const ROUTE = '/api/v1/machines/:id/heartbeat';
 const SCHEME = 'License ';
 
 /** What says more than a plain beat does, or who else is asking. */
@@ -76,6 +79,7 @@ export class HeartbeatDoor {
     noted: { requestId: string; startedAt: number },
   ): void {
     const { requestId } = noted;
+    nameRoute(request, ROUTE);
     // As text: it then leaves in one piece with the head.
     const body = JSON.stringify({ data: machine });
     response.writeHead(200, ['X-Request-Id', requestId, ...FIXED_HEADERS, 'Content-Length', String(Buffer.byteLength(body))]);
