@@ -11,11 +11,11 @@ import { listRoutes } from './auth/routes.js';
 import { HEADERS_OF_ALL } from './core/answer.headers.js';
 import type { Core } from './core/core.module.js';
 import { jsonBody } from './core/http-body.js';
-import { requestLogger } from './core/logger.js';
 import { createOpenApi } from './core/openapi.js';
 import { RateLimits } from './core/rate-limits.js';
 import { Readiness } from './core/readiness.js';
 import { currentRequest, openRequestContext } from './core/request-context.js';
+import { RequestLog } from './core/request-log.js';
 import { answerNoApi, Role } from './core/role.js';
 import { Upgrades } from './core/upgrades.js';
 import { BULK_LIMIT_BYTES, BULK_PATH, IMPORT_PATH } from './licenses/bodies.js';
@@ -37,8 +37,8 @@ export async function createApp(core: Core): Promise<NestExpressApplication> {
   app.disable('etag');
   app.set('query parser', 'extended');
   app.set('trust proxy', core.config.trustedProxies);
-  app.use(requestLogger(core.logger));
   app.use(openRequestContext);
+  app.use(app.get(RequestLog).follow);
   app.use((_request: Request, response: Response, next: NextFunction) => {
     for (const [name, value] of Object.entries(HEADERS_OF_ALL)) response.setHeader(name, value);
     if (readiness.isStopping) response.setHeader('Connection', 'close');

@@ -53,7 +53,7 @@ describe('the audit log', () => {
   async function record(change: Partial<Change> = {}, by: { actor?: Actor; ip?: string; in?: Tenant } = {}): Promise<void> {
     const { actor = { type: 'api_key', id: uuidv7() }, ip = '198.51.100.1', in: whose = tenant } = by;
     const request = { requestId: 'a-request', ip, actor, credential: null, environmentId: whose.environmentId, segmentId: whose.segmentId };
-    await onBehalfOf({ ...request, keyPrefix: null, response: null }, () =>
+    await onBehalfOf({ ...request, accountId: whose.accountId, keyPrefix: null, response: null }, () =>
       server.app
         .get(Database)
         .within(whose, (db) =>

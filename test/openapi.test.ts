@@ -61,6 +61,7 @@ const PUBLIC = [
   'POST /api/v1/auth/token',
   'GET /health/live',
   'GET /health/ready',
+  'GET /metrics',
   'GET /.well-known/jwks.json',
   'POST /api/v1/licenses/validate-key',
   'POST /api/v1/api-keys/verify-leak',
@@ -81,6 +82,9 @@ const NDJSON = 'application/x-ndjson';
 /** Answered with a file. */
 const FILES = ['GET /api/v1/licenses/{id}/check-out', 'GET /api/v1/machines/{id}/check-out'];
 const FILE = 'application/octet-stream';
+/** Answered as collectors read it. */
+const METRICS = 'GET /metrics';
+const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 /** Goes on for ever; what it tells is tested where it is opened (streams.test.ts). */
 const STREAM = 'GET /api/v1/events/stream';
 /** Is no answer at all. */
@@ -95,7 +99,7 @@ const BODY_TYPES: Record<string, string[]> = {
 /** Served as a page, for people. */
 const NOT_IN_THE_DOCUMENT = ['GET /docs/errors'];
 
-const isHealth = ({ path }: Operation): boolean => path.startsWith('/health/');
+const isHealth = ({ path }: Operation): boolean => path.startsWith('/health/') || path === '/metrics';
 const nameOf = ({ method, path }: Operation): string => `${method} ${path}`;
 
 describe('the OpenAPI document', () => {
@@ -170,6 +174,8 @@ describe('the OpenAPI document', () => {
       const schemes = (operation.security ?? []).flatMap((scheme) => Object.keys(scheme));
       const expected = {
         public: [],
+        // By the address or a token of its own, which is no credential of the API.
+        metrics: [],
         platform: ['platform'],
         license: ['license'],
         userKey: ['userKey'],
@@ -196,7 +202,7 @@ describe('the OpenAPI document', () => {
         expect([nameOf(operation), response.description]).toEqual([nameOf(operation), expect.stringMatching(/\S/)]);
         if (nameOf(operation) === WEB_SOCKET) continue;
         const special = LINES.includes(nameOf(operation)) ? NDJSON : FILES.includes(nameOf(operation)) ? FILE : 'application/json';
-        const type = nameOf(operation) === STREAM ? 'text/event-stream' : special;
+        const type = nameOf(operation) === STREAM ? 'text/event-stream' : nameOf(operation) === METRICS ? METRICS_TYPE : special;
         const schema = response.content?.[type]?.schema;
         expect([nameOf(operation), status, schema === undefined]).toEqual([nameOf(operation), status, status === '204']);
         expect([nameOf(operation), 'Location' in (response.headers ?? {})]).toEqual([
@@ -384,7 +390,8 @@ describe('the OpenAPI document', () => {
             FILE,
             expect.stringMatching(/^-----BEGIN LATCHKEY /),
           ]);
-        } else if (schema === undefined) expect([nameOf(operation), reply.text]).toEqual([nameOf(operation), '']);
+        } else if (content?.[METRICS_TYPE] !== undefined) expect(reply.text).toMatch(/^# HELP /);
+        else if (schema === undefined) expect([nameOf(operation), reply.text]).toEqual([nameOf(operation), '']);
         else expect([nameOf(operation), mismatches(reply.body, schema, document.components.schemas, '')]).toEqual([nameOf(operation), []]);
       }
     }
@@ -410,7 +417,8 @@ async function answersOfEach(vendor: Vendor, operations: Operation[]): Promise<M
   const create = async (path: string, body: object): Promise<{ id: string; key: string }> =>
     (await call(api, 'POST', path, body)).body.data;
 
-  for (const path of ['/', '/health/live', '/health/ready']) answers.set(`GET ${path}`, [await send(vendor.baseUrl, 'GET', path)]);
+  for (const path of ['/', '/health/live', '/health/ready', '/metrics'])
+    answers.set(`GET ${path}`, [await send(vendor.baseUrl, 'GET', path)]);
   const keySet = `/.well-known/jwks.json?account=${vendor.account.id}`;
   answers.set('GET /.well-known/jwks.json', [await send(vendor.baseUrl, 'GET', keySet)]);
   const metadata = { text: 'x', number: 1.5, yes: true, none: null };

@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import { decodeJwt, decodeProtectedHeader, SignJWT } from 'jose';
 import { AccessTokens } from '../src/auth/access-tokens.js';
 import { MasterKey } from '../src/core/master-key.js';
+import { Metrics } from '../src/core/metrics.js';
 import { generateApiKey } from '../src/domain/api-key.js';
 import { allScopes, scopes } from '../src/domain/scopes.js';
 import { anyone, type Client, type Reply, send, withKey } from './support/client.js';
@@ -262,7 +263,7 @@ describe('the token exchange', () => {
     it('that has ended says so, also one that was good a moment ago', async () => {
       const past = Math.floor(Date.now() / 1000) - 1;
       expect(codeOf(await use(await signed({}, { exp: past })).get('/account'))).toEqual([401, 'TOKEN_EXPIRED']);
-      const tokens = new AccessTokens(masterKey);
+      const tokens = new AccessTokens(masterKey, new Metrics());
       const now = new Date();
       const claims = {
         key: { kind: 'apiKey' as const, id: 'x' },

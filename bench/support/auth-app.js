@@ -9,9 +9,9 @@ import { Caller } from '../../dist/auth/principal.js';
 import { Clock } from '../../dist/core/clock.js';
 import { loadConfig } from '../../dist/core/config.js';
 import { Database } from '../../dist/core/database.js';
-import { requestLogger } from '../../dist/core/logger.js';
 import { MasterKey } from '../../dist/core/master-key.js';
 import { openRequestContext } from '../../dist/core/request-context.js';
+import { RequestLog } from '../../dist/core/request-log.js';
 
 /**
  * The real application with three routes more: two that do nothing, one open and one behind the guard; and behind the
@@ -58,8 +58,8 @@ const database = new Database(config.databaseUrl, config.databasePoolSize);
 const logger = pino({ level: config.logLevel });
 Module({ imports: [AppModule.with({ config, database, masterKey, logger, clock: new Clock() })], controllers: [Trivial] })(Root);
 const app = await NestFactory.create(Root, { bodyParser: false, logger: false });
-app.use(requestLogger(logger));
 app.use(openRequestContext);
+app.use(app.get(RequestLog).follow);
 await app.listen(0, '127.0.0.1');
 process.stdout.write(`The bench application is ready at ${await app.getUrl()}\n`);
 process.on('SIGTERM', () => {

@@ -18,6 +18,7 @@ export class AuditChainWorker implements OnApplicationBootstrap, OnApplicationSh
   private running: Promise<void> = Promise.resolve();
   private isStopped = false;
   private isFailing = false;
+  private endedAt = performance.now();
 
   constructor(
     private readonly database: Database,
@@ -27,7 +28,13 @@ export class AuditChainWorker implements OnApplicationBootstrap, OnApplicationSh
   ) {}
 
   onApplicationBootstrap(): void {
-    this.role.startJob(this);
+    this.role.startJob('audit_chain', this);
+  }
+
+  readonly intervalMs = INTERVAL_MS;
+
+  get sinceRoundMs(): number {
+    return performance.now() - this.endedAt;
   }
 
   start(): void {
@@ -67,6 +74,7 @@ export class AuditChainWorker implements OnApplicationBootstrap, OnApplicationSh
       for (const chainId of chains) await this.sealChain(chainId, { orLeave: true }).catch((error: unknown) => failures.push(error));
       if (failures.length > 0) throw new AggregateError(failures);
       this.isFailing = false;
+      this.endedAt = performance.now();
     } catch (error) {
       if (!this.isFailing) this.logger.warn({ err: error }, 'the audit log could not be linked; it is tried again');
       this.isFailing = true;

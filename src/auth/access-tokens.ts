@@ -4,6 +4,7 @@ import { errors, jwtVerify, type JWTVerifyOptions, SignJWT } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { v7 as uuidv7 } from 'uuid';
 import { MasterKey } from '../core/master-key.js';
+import { Metrics } from '../core/metrics.js';
 import { LatchkeyError } from '../domain/errors.js';
 
 /**
@@ -46,7 +47,10 @@ export class AccessTokens {
   /** Signatures that were checked already: the check costs more than all the rest of a request's authentication. */
   private readonly checked = new LRUCache<string, AccessClaims>({ max: MAX_REMEMBERED });
 
-  constructor(private readonly masterKey: MasterKey) {}
+  constructor(
+    private readonly masterKey: MasterKey,
+    private readonly metrics: Metrics,
+  ) {}
 
   isToken(text: string): boolean {
     return FORM.test(text);
@@ -74,6 +78,7 @@ export class AccessTokens {
   /** @throws 401 TOKEN_EXPIRED, or AUTH_FAILED for what is not a token of ours */
   async verify(token: string, now: Date): Promise<AccessClaims> {
     const known = this.checked.get(token);
+    this.metrics.cacheRead('access_tokens', known !== undefined);
     const claims = known ?? (await this.check(token, now));
     this.requireLiving(claims, now);
     if (known === undefined) this.checked.set(token, claims);

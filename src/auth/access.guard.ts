@@ -11,6 +11,7 @@ import { ACCESS, type Access } from './access.js';
 import { Authenticator } from './authenticator.js';
 import { readCredential, readHints } from './credentials.js';
 import type { Principal, VendorPrincipal } from './principal.js';
+import { admitScraper } from './scraper.js';
 
 /** The one guard: who is calling, and may they call this. */
 @Injectable()
@@ -33,6 +34,7 @@ export class AccessGuard implements CanActivate {
   /** Who calls, once it is known that they may, and often enough. */
   private async letIn(request: Request, access: Access): Promise<Principal> {
     if (access.kind === 'public') return { kind: 'anonymous' };
+    if (access.kind === 'metrics') return admitScraper(request, this.config.metricsToken);
     const principal = await this.identify(request, access);
     await this.limit(principal);
     if (!this.isOpenSignup(access)) admit(principal, access);
@@ -72,7 +74,7 @@ export function accessOf(handler: object): Access | undefined {
 
 /** @throws 401 without a credential, 403 with one of another kind or with too few scopes */
 function admit(principal: Principal, access: Access): void {
-  if (access.kind === 'public') return;
+  if (access.kind === 'public' || access.kind === 'metrics') return;
   if (principal.kind === 'anonymous') throw new LatchkeyError('AUTH_FAILED', 'A credential is needed.');
   if ((principal.kind === 'apiKey' || principal.kind === 'user') && access.kind === 'apiKey') {
     if (access.fullAccess === true) requireFullAccess(principal);
@@ -87,7 +89,7 @@ function admit(principal: Principal, access: Access): void {
 }
 
 /** What a route takes, in words. */
-function accepted(access: Exclude<Access, { kind: 'public' }>): string {
+function accepted(access: Exclude<Access, { kind: 'public' | 'metrics' }>): string {
   if (access.kind !== 'apiKey') return { platform: 'the platform token', license: 'a license key', userKey: 'a user key' }[access.kind];
   const { scopes, fullAccess, orLicense, orPlatform } = access;
   const named = scopes.length === 0 ? '' : ` with the ${scopes.length === 1 ? 'scope' : 'scopes'} ${scopes.join(', ')}`;

@@ -11,7 +11,8 @@ export type Access =
   | { kind: 'platform'; orOpenSignup: boolean }
   | { kind: 'apiKey'; scopes: readonly Scope[]; orLicense: boolean; fullAccess?: true; orPlatform?: true; orInQuery?: true }
   | { kind: 'userKey' }
-  | { kind: 'license' };
+  | { kind: 'license' }
+  | { kind: 'metrics' };
 
 /** Whether a public route counts against its callers' limit for those; `none` for one that limits itself, or must always answer. */
 type PublicLimit = 'public' | 'none';
@@ -48,6 +49,9 @@ export const UserKeyOnly = (): MethodDecorator => declare({ kind: 'userKey' });
 /** A license key, for its own license. */
 export const LicenseOnly = (): MethodDecorator => declare({ kind: 'license' });
 
+/** Whoever collects this process's metrics: who has METRICS_TOKEN, or where none is set this machine itself (scraper.ts). */
+export const MetricsOnly = (): MethodDecorator => declare({ kind: 'metrics' });
+
 /** The operator's platform token; or anyone where OPEN_SIGNUP is true. */
 export const PlatformOrOpenSignup = (): MethodDecorator => declare({ kind: 'platform', orOpenSignup: true });
 
@@ -66,6 +70,7 @@ function declare(access: Access): MethodDecorator {
 function describe(access: Access): MethodDecorator[] {
   switch (access.kind) {
     case 'public':
+    case 'metrics':
       return [];
     case 'platform':
       return [ApiSecurity('platform')];

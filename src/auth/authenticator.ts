@@ -1,4 +1,3 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { Clock } from '../core/clock.js';
 import { Config } from '../core/config.js';
@@ -30,6 +29,7 @@ import {
 } from './credentials.query.js';
 import { KeyUseWorker } from './key-use.worker.js';
 import { LicenseKeys } from './license-keys.js';
+import { isSame } from './same-secret.js';
 import type { ApiKeyPrincipal, Principal, UserKeyPrincipal, UserPrincipal } from './principal.js';
 
 /** Turns a credential into who is calling. Every way in which there is no such credential looks the same from outside. */
@@ -126,9 +126,9 @@ export class Authenticator {
     const flairs = flairsOf(key.name);
     const segmentId = segmentOf({ flairs }, key.lineageId);
     const tenant = { ...tenantOf(key), segmentId };
-    const { environmentId } = tenant;
+    const { accountId, environmentId } = tenant;
     const credential = credentialOf(id, { accountId: null, scopes: token?.scopes ?? null });
-    attribute({ actor: { type: 'api_key', id }, credential, environmentId, segmentId, keyPrefix: key.prefix });
+    attribute({ actor: { type: 'api_key', id }, credential, accountId, environmentId, segmentId, keyPrefix: key.prefix });
     this.requireLiving(key);
     if (key.accountSuspendedAt !== null) throw suspended();
     this.requireAddress(allowedIps);
@@ -167,7 +167,7 @@ export class Authenticator {
     if (account === undefined) throw failed();
     const environment = environmentOf(hints.environment);
     const tenant = { accountId: account.id, environmentId: account.environments[environment], environment, segmentId: null };
-    attribute({ environmentId: tenant.environmentId });
+    attribute({ accountId: tenant.accountId, environmentId: tenant.environmentId });
     if (account.isSuspended) throw suspended();
     const scopes = narrowed([...roles[account.role]], token);
     const grant = { scopes, rateLimitPerMinute: null, allowedIps: [], endsAt, flairs: [] };
@@ -182,7 +182,8 @@ export class Authenticator {
     if (license === null || (wanted.accountId ?? license.accountId) !== license.accountId) throw failed();
     const { keyValidUntil, frozenAt } = license;
     if (isRotatedOut(keyValidUntil, this.clock.now(frozenAt === null ? null : { frozenAt }))) throw failed();
-    attribute({ actor: { type: 'license', id: license.id }, credential: license.id, environmentId: license.environmentId });
+    const { accountId, environmentId } = license;
+    attribute({ actor: { type: 'license', id: license.id }, credential: license.id, accountId, environmentId });
     if (contradicts(environment, license.environment)) throw failed();
     return { kind: 'license', tenant: tenantOf(license), licenseId: license.id, keyDigest: wanted.digest };
   }
@@ -201,10 +202,9 @@ export class Authenticator {
     this.keyUse.note(kind, id, currentRequest()?.ip ?? null, lastUsedAt, this.clock.now());
   }
 
-  /** Digests are compared, so that neither content nor length shows in the time it takes. */
   private isPlatformToken(value: string): boolean {
     if (this.config.platformToken === undefined) return false;
-    return timingSafeEqual(sha256(value), sha256(this.config.platformToken));
+    return isSame(value, this.config.platformToken);
   }
 }
 
@@ -249,8 +249,4 @@ function failed(): LatchkeyError {
 
 function suspended(): LatchkeyError {
   return new LatchkeyError('ACCOUNT_SUSPENDED', 'The account is suspended.');
-}
-
-function sha256(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
 }

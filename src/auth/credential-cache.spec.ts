@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Database } from '../core/database.js';
+import { Metrics } from '../core/metrics.js';
 import { CredentialCache, MAX_AGE_MS } from './credential-cache.js';
 
 describe('the cache of credentials', () => {
@@ -17,7 +18,7 @@ describe('the cache of credentials', () => {
   }
 
   it('shares one read among all who ask meanwhile and shortly after', async () => {
-    const cache = new CredentialCache(database);
+    const cache = new CredentialCache(database, new Metrics());
     const { load, waiting } = source();
     const asked = Array.from({ length: 40 }, (_, index) => cache.read('a', load, index));
     waiting[0]!('facts');
@@ -27,7 +28,7 @@ describe('the cache of credentials', () => {
   });
 
   it('counts the age from before the read, however long that takes', async () => {
-    const cache = new CredentialCache(database);
+    const cache = new CredentialCache(database, new Metrics());
     const { load, waiting } = source();
     const slow = cache.read('a', load, 0);
     const fresh = cache.read('a', load, MAX_AGE_MS);
@@ -38,7 +39,7 @@ describe('the cache of credentials', () => {
   });
 
   it('remembers no credential that is unknown, and no read that failed', async () => {
-    const cache = new CredentialCache(database);
+    const cache = new CredentialCache(database, new Metrics());
     let reads = 0;
     const answer = (facts: string | null) => (): Promise<string | null> => {
       reads += 1;
@@ -51,14 +52,14 @@ describe('the cache of credentials', () => {
   });
 
   it('forgets everything at once', async () => {
-    const cache = new CredentialCache(database);
+    const cache = new CredentialCache(database, new Metrics());
     await cache.read('a', () => Promise.resolve('old'), 0);
     cache.clear();
     expect(await cache.read('a', () => Promise.resolve('new'), 1)).toBe('new');
   });
 
   it('keeps credentials apart', async () => {
-    const cache = new CredentialCache(database);
+    const cache = new CredentialCache(database, new Metrics());
     await cache.read('a', () => Promise.resolve('of a'), 0);
     expect(await cache.read('b', () => Promise.resolve('of b'), 0)).toBe('of b');
   });

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
 import { Database } from '../core/database.js';
+import { Metrics } from '../core/metrics.js';
 
 /**
  * How old a fact about a credential may be. A revocation is effective everywhere within one second (contract: auth.md),
@@ -24,12 +25,17 @@ interface Entry {
 export class CredentialCache {
   private readonly entries = new LRUCache<string, Entry>({ max: MAX_ENTRIES });
 
-  constructor(private readonly database: Database) {}
+  constructor(
+    private readonly database: Database,
+    private readonly metrics: Metrics,
+  ) {}
 
   /** `load` is called when nothing recent enough is known; null = there is no such credential. `now` in milliseconds. */
   read<Facts>(name: string, load: () => Promise<Facts | null>, now = performance.now()): Promise<Facts | null> {
     const known = this.entries.get(name);
-    if (known !== undefined && now - known.startedAt < MAX_AGE_MS) return known.facts as Promise<Facts | null>;
+    const isHit = known !== undefined && now - known.startedAt < MAX_AGE_MS;
+    this.metrics.cacheRead('credentials', isHit);
+    if (isHit) return known.facts as Promise<Facts | null>;
     const facts = load();
     const entry: Entry = { startedAt: now, facts };
     this.entries.set(name, entry);

@@ -26,6 +26,7 @@ const operator: RequestContext = {
   ip: null,
   actor: { type: 'operator', id: null },
   credential: null,
+  accountId: null,
   environmentId: null,
   segmentId: null,
   keyPrefix: null,

@@ -3,6 +3,7 @@ import { pino } from 'pino';
 import { LatchkeyError } from '../domain/errors.js';
 import { AuthFailures, isAuthFailure } from './auth-failures.js';
 import type { Database } from './database.js';
+import { Metrics } from './metrics.js';
 import { onBehalfOf, type RequestContext } from './request-context.js';
 
 interface Row {
@@ -29,7 +30,7 @@ describe('failures of authentication', () => {
       return fate === undefined ? Promise.resolve() : Promise.reject(new Error(fate));
     };
     const database = { acrossTenants: (_: string, work: (db: object) => unknown) => work({ auditEntry: { createMany } }) };
-    failures = new AuthFailures(database as unknown as Database, { now: () => new Date(nowMs) }, pino({ level: 'silent' }));
+    failures = new AuthFailures(database as unknown as Database, { now: () => new Date(nowMs) }, pino({ level: 'silent' }), new Metrics());
   });
 
   function fail(context: Partial<RequestContext> = {}, code = 'AUTH_FAILED'): void {
@@ -38,6 +39,7 @@ describe('failures of authentication', () => {
       ip: '203.0.113.7',
       actor: { type: 'anonymous', id: null },
       credential: null,
+      accountId: null,
       environmentId: null,
       segmentId: null,
     } as const;

@@ -5,6 +5,7 @@ import type { LatchkeyError } from '../domain/errors.js';
 import { Clock } from './clock.js';
 import { Database } from './database.js';
 import { LOGGER } from './logger.js';
+import { Metrics } from './metrics.js';
 import { type Actor, currentRequest } from './request-context.js';
 import { WriteBehind } from './write-behind.js';
 
@@ -70,6 +71,7 @@ export class AuthFailures implements OnApplicationBootstrap, OnApplicationShutdo
     private readonly database: Database,
     private readonly clock: Clock,
     @Inject(LOGGER) private readonly logger: Logger,
+    private readonly metrics: Metrics,
   ) {
     const isDue = ({ dueAt }: FailureRow): boolean => dueAt <= this.clock.now().getTime();
     this.rows = new WriteBehind('failures of authentication', (rows) => this.write([...rows.values()]), logger, isDue);
@@ -77,6 +79,7 @@ export class AuthFailures implements OnApplicationBootstrap, OnApplicationShutdo
 
   /** One failure of the request in hand. `route` is the pattern of its path; null where none was found. */
   note(code: string, method: string, route: string | null): void {
+    this.metrics.authFailures.inc({ code });
     const request = currentRequest();
     const { requestId = null, ip = null, keyPrefix = null, environmentId = null, segmentId = null, actor = NOBODY } = request ?? {};
     this.logger.warn(

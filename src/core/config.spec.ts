@@ -40,6 +40,7 @@ describe('the environment', () => {
     ['LIMIT_VALIDATE_PER_MINUT', '5', /^LIMIT_VALIDATE_PER_MINUT: is no setting/],
     ['DATABASE_URI', 'postgres://x', /^DATABASE_URI: is no setting/],
     ['PLATFORM_TOKN', 'x', /^PLATFORM_TOKN: is no setting/],
+    ['METRICS_TOKEN', 'short', 'METRICS_TOKEN: must have at least 16 characters'],
   ])('is refused, naming the variable: %s=%s', (name, value, problem) => {
     const problems = problemsOf({ MASTER_KEY, [name]: value });
     expect(problems).toHaveLength(1);
@@ -58,7 +59,7 @@ describe('the environment', () => {
   });
 
   it('says which variables are set and have no effect yet', () => {
-    expect(loadConfig({ METRICS_TOKEN: 'x', PROCESSES: '1', LIMIT_PUBLIC_PER_MINUTE: '5' }).unused).toEqual(['METRICS_TOKEN']);
+    expect(loadConfig({ PROCESSES: '2', LIMIT_PUBLIC_PER_MINUTE: '5' }).unused).toEqual(['PROCESSES']);
   });
 
   it('is told in full by .env.example', () => {

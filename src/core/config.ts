@@ -108,7 +108,10 @@ export const settings = {
     initial: '0,5,300,1800,7200,18000,36000,50400,72000,86400',
     help: 'seconds before each try to deliver, comma list; as many tries as entries',
   },
-  METRICS_TOKEN: { parse: z.string().min(1), help: 'token for /metrics', unused: true },
+  METRICS_TOKEN: {
+    parse: z.string().min(16, 'must have at least 16 characters'),
+    help: 'token for /metrics, needed from everywhere; absent = it is only there for this machine itself',
+  },
   FRONT_DOOR: {
     parse: flag,
     initial: 'true',
@@ -174,6 +177,8 @@ export class Config {
   readonly webhookAllowLoopback!: boolean;
   /** Seconds before each try; as many tries as entries. */
   readonly webhookRetryScheduleSeconds!: number[];
+  /** Undefined = `/metrics` is for this machine alone. */
+  readonly metricsToken?: string;
   readonly frontDoor!: boolean;
   readonly logLevel!: string;
   /** Names of variables that are set but have no effect yet. */
@@ -241,6 +246,7 @@ export function loadConfig(given: Environment, file: Environment = {}): Config {
     eventRetentionDays: values.EVENT_RETENTION_DAYS as number,
     webhookAllowLoopback: values.WEBHOOK_ALLOW_LOOPBACK as boolean,
     webhookRetryScheduleSeconds: values.WEBHOOK_RETRY_SCHEDULE as number[],
+    metricsToken: values.METRICS_TOKEN as string | undefined,
     frontDoor: values.FRONT_DOOR as boolean,
     logLevel: values.LOG_LEVEL as string,
     unused: Object.entries<Setting>(settings)

@@ -13,7 +13,9 @@ import { Interests } from './interests.js';
 import { LOGGER } from './logger.js';
 import { MasterKey } from './master-key.js';
 import { RateLimits } from './rate-limits.js';
+import { Metrics } from './metrics.js';
 import { Readiness } from './readiness.js';
+import { RequestLog } from './request-log.js';
 import { Role } from './role.js';
 import { Signals } from './signals.js';
 import { SpoolInterceptor } from './spool.js';
@@ -39,6 +41,8 @@ export class CoreModule {
       { provide: MasterKey, useValue: masterKey },
       { provide: LOGGER, useValue: logger },
       { provide: Clock, useValue: clock },
+      Metrics,
+      RequestLog,
       Role,
       Readiness,
       AuthFailures,

@@ -30,6 +30,17 @@ export interface Lookup {
   text: string;
 }
 
+/** How the connections of a pool stand. */
+export interface PoolStanding {
+  name: 'tenants' | 'lookups' | 'stamps';
+  /** At most. */
+  size: number;
+  busy: number;
+  idle: number;
+  /** Units of work that wait for one. */
+  waiting: number;
+}
+
 export const TENANT_ROLE = 'latchkey_tenant';
 export const SYSTEM_ROLE = 'latchkey_system';
 export const LOOKUP_ROLE = 'latchkey_lookup';
@@ -50,6 +61,7 @@ const STAMP_CONNECTIONS = 1;
  */
 export class Database {
   private readonly client: PrismaClient;
+  private readonly tenants: pg.Pool;
   private readonly lookups: pg.Pool;
   private readonly stamps: pg.Pool;
   private readonly shared = new AsyncLocalStorage<SharedTransaction>();
@@ -62,7 +74,9 @@ export class Database {
     const lookupSize = Math.max(1, Math.floor(poolSize * HOT_SHARE) - STAMP_CONNECTIONS);
     const tenantSize = poolSize - lookupSize - STAMP_CONNECTIONS;
     const statements = new PreparedStatements();
-    const adapter = new PrismaPg(poolConfig(databaseUrl, TENANT_ROLE, tenantSize), {
+    this.tenants = new pg.Pool(poolConfig(databaseUrl, TENANT_ROLE, tenantSize));
+    const adapter = new PrismaPg(this.tenants, {
+      disposeExternalPool: true,
       onPoolError: ignoreIdleError,
       // The type asks for a name, and what it is given to has none as well.
       statementNameGenerator: ({ sql }) => statements.nameOf(sql) as string,
@@ -159,6 +173,18 @@ export class Database {
   /** Hear what is told on a channel, on a connection of its own beside the pools. */
   listener(channel: string, heard: (message: string | null) => void): Listener {
     return new Listener(poolConfig(this.databaseUrl, SYSTEM_ROLE, 1), channel, heard);
+  }
+
+  /** The pools of connections: of units of work, and of the hot paths what they read and what they write. */
+  get pools(): PoolStanding[] {
+    const { tenants, lookups, stamps } = this;
+    return Object.entries({ tenants, lookups, stamps }).map(([name, pool]) => ({
+      name: name as PoolStanding['name'],
+      size: pool.options.max,
+      busy: pool.totalCount - pool.idleCount,
+      idle: pool.idleCount,
+      waiting: pool.waitingCount,
+    }));
   }
 
   /** Whether the database answers, on all of our ways to it. */

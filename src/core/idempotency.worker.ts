@@ -24,7 +24,7 @@ export class IdempotencyWorker implements OnApplicationBootstrap, OnApplicationS
   }
 
   onApplicationBootstrap(): void {
-    this.role.startJob(this.work);
+    this.role.startJob('idempotency', this.work);
   }
 
   onApplicationShutdown(): Promise<void> {

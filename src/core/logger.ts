@@ -1,62 +1,56 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { type DestinationStream, pino, type Logger } from 'pino';
-import { pinoHttp, type HttpLogger } from 'pino-http';
 import { v7 as uuidv7 } from 'uuid';
+import type { RequestContext } from './request-context.js';
+import { routeOf } from './route.js';
 
 /** The token under which Nest hands out the logger. */
 export const LOGGER = Symbol('logger');
 
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,128}$/;
 
+/** What came of a request, and who had sent it as far as that is known. */
+export interface Answered extends Pick<RequestContext, 'requestId' | 'accountId' | 'environmentId' | 'keyPrefix'> {
+  status: number;
+  /** From the head of the request to the end of its answer. */
+  ms: number;
+  /** Of a refusal or a failure. */
+  errorCode?: string;
+}
+
 /** Lines of JSON, to the standard output where no destination is given. */
 export function createLogger(level: string, destination?: DestinationStream): Logger {
   return destination === undefined ? pino({ level }) : pino({ level }, destination);
 }
 
-/** One line a request: what was asked and what came of it. No bodies, no queries, no headers: nothing secret. */
-export function requestLogger(logger: Logger): HttpLogger {
-  return pinoHttp({
-    logger,
-    genReqId: idOfAnswer,
-    customLogLevel: (_request, response) => (response.statusCode >= 500 ? 'error' : 'info'),
-    customSuccessMessage: (request, response) => lineOf(request, response.statusCode),
-    customErrorMessage: (request, response) => lineOf(request, response.statusCode),
-    customProps: (_request, response) => ({
-      errorCode: (response as ServerResponse & { locals?: { errorCode?: string } }).locals?.errorCode,
-    }),
-    serializers: { req: () => undefined, res: () => undefined },
-    quietReqLogger: true,
-    customAttributeKeys: { reqId: 'requestId' },
-  });
-}
-
-/** The same line for an answer that was given without the framework; `startedAt` as `performance.now()` said. */
-export function logAnswer(
-  logger: Logger,
-  request: IncomingMessage,
-  { requestId, status, startedAt }: { requestId: string; status: number; startedAt: number },
-): void {
-  if (logger.isLevelEnabled('info'))
-    logger.info({ requestId, responseTime: Math.round(performance.now() - startedAt) }, lineOf(request, status));
+/**
+ * The one line of a request (docs/operations/README.md), whoever answered it: no body, no query, no header, and of the path
+ * its pattern alone, because what stands in a path may be a key that was put there by mistake.
+ */
+export function logAnswer(logger: Logger, request: IncomingMessage, { status, ms, ...answered }: Answered): void {
+  const level = status >= 500 ? 'error' : 'info';
+  if (!logger.isLevelEnabled(level)) return;
+  const { requestId, accountId, environmentId, keyPrefix, errorCode } = answered;
+  const method = request.method ?? '';
+  const route = routeOf(request);
+  logger[level](
+    {
+      requestId,
+      method,
+      route,
+      status,
+      ms: Math.round(ms * 10) / 10,
+      accountId: accountId ?? undefined,
+      environmentId: environmentId ?? undefined,
+      keyPrefix: keyPrefix ?? undefined,
+      errorCode,
+    },
+    `${method} ${route} ${String(status)}`,
+  );
 }
 
 /** The caller's own id when it is a sound one, else a new one. */
 export function requestIdOf(request: IncomingMessage): string {
   const given = request.headers['x-request-id'];
   return typeof given === 'string' && REQUEST_ID.test(given) ? given : uuidv7();
-}
-
-/** Answered in the header, whosever it is. */
-function idOfAnswer(request: IncomingMessage, response: ServerResponse): string {
-  const id = requestIdOf(request);
-  response.setHeader('X-Request-Id', id);
-  return id;
-}
-
-function lineOf(request: IncomingMessage, status: number | undefined): string {
-  return `${request.method ?? ''} ${pathOf(request)} ${String(status)}`;
-}
-
-function pathOf(request: IncomingMessage & { originalUrl?: string }): string {
-  return (request.originalUrl ?? request.url ?? '').split('?', 1)[0] ?? '';
 }

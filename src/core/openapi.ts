@@ -189,7 +189,7 @@ export function createOpenApi(app: INestApplication, version: string): OpenAPIOb
   for (const [path, operations] of Object.entries(document.paths)) {
     for (const [method, operation] of Object.entries(operations as Record<string, Operation>)) {
       // Whoever watches over the server must always get an answer.
-      const isLimited = !path.startsWith('/health/');
+      const isLimited = !path.startsWith('/health/') && path !== '/metrics';
       addErrors(method, operation, isLimited);
       addTenantHints(operation);
       if (method === 'post') addIdempotency(operation);

@@ -4,6 +4,7 @@ import { pino } from 'pino';
 import type { LatchkeyError } from '../domain/errors.js';
 import { loadConfig } from './config.js';
 import { MasterKey } from './master-key.js';
+import { Metrics } from './metrics.js';
 import { RateLimits } from './rate-limits.js';
 import { onBehalfOf } from './request-context.js';
 
@@ -12,12 +13,27 @@ const NOW = new Date('2026-01-15T10:30:00Z');
 describe('a request', () => {
   const setUp = (environment: Record<string, string> = {}) => {
     const clock = { now: () => NOW };
-    const limits = new RateLimits(loadConfig(environment), clock, new MasterKey(Buffer.alloc(32)), pino({ level: 'silent' }));
+    const limits = new RateLimits(
+      loadConfig(environment),
+      clock,
+      new MasterKey(Buffer.alloc(32)),
+      pino({ level: 'silent' }),
+      new Metrics(),
+    );
     /** One request on which these are counted, in turn: its answer's headers, and what refused it. */
     const ask = async (...counted: Parameters<RateLimits['admit']>[]) => {
       const headers: Record<string, string> = {};
       const response = { locals: {}, set: (more: object) => Object.assign(headers, more) } as unknown as Response;
-      const context = { requestId: null, ip: null, credential: null, environmentId: null, segmentId: null, keyPrefix: null, response };
+      const context = {
+        requestId: null,
+        ip: null,
+        credential: null,
+        accountId: null,
+        environmentId: null,
+        segmentId: null,
+        keyPrefix: null,
+        response,
+      };
       const refusal = await onBehalfOf({ ...context, actor: { type: 'anonymous', id: null } }, async () => {
         for (const one of counted) await limits.admit(...one);
       }).then(

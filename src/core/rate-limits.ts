@@ -7,6 +7,7 @@ import { Clock } from './clock.js';
 import { Config } from './config.js';
 import { LOGGER } from './logger.js';
 import { MasterKey } from './master-key.js';
+import { Metrics } from './metrics.js';
 import { currentRequest } from './request-context.js';
 import { LocalCounters, SharedCounters } from './window-counters.js';
 
@@ -43,6 +44,7 @@ export class RateLimits implements OnApplicationShutdown {
     private readonly clock: Clock,
     masterKey: MasterKey,
     @Inject(LOGGER) logger: Logger,
+    private readonly metrics: Metrics,
   ) {
     const counters = Object.keys(limitPolicies).map((policy) => [policy, new LocalCounters(WINDOW_SECONDS * 1000)]);
     this.local = Object.fromEntries(counters) as Record<LimitPolicy, LocalCounters>;
@@ -67,7 +69,9 @@ export class RateLimits implements OnApplicationShutdown {
     const { count, endsInMs } = (await this.shared?.count(`${policy}:${key}`)) ?? this.local[policy].count(key, this.clock.now());
     const standing: Standing = { policy, limit: perMinute, remaining: Math.max(0, perMinute - count), resetsInMs: endsInMs };
     this.show(standing, request.response);
-    if (count > perMinute) throw refusal(policy, standing);
+    if (count <= perMinute) return;
+    this.metrics.rateLimitRefusals.inc({ policy });
+    throw refusal(policy, standing);
   }
 
   onApplicationShutdown(): void {

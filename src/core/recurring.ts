@@ -30,6 +30,7 @@ export class Recurring {
   private rounds: Promise<void> = Promise.resolve();
   private roundsLeft = 0;
   private isStopped = false;
+  private endedAt = performance.now();
 
   /**
    * `what` is said in the log when a round fails. A round consists of units, like transactions: it begins the next only
@@ -37,12 +38,17 @@ export class Recurring {
    */
   constructor(
     private readonly what: string,
-    private readonly intervalMs: number,
+    readonly intervalMs: number,
     private readonly round: (goesOn: () => boolean) => Promise<void>,
     private readonly logger: Logger,
   ) {
     // Whoever wakes it may be a request: what is done then is not that request's, nor in its transaction.
     this.runOne = AsyncResource.bind(this.runOne.bind(this));
+  }
+
+  /** Since a round ended well; before the first of them, since it was made. */
+  get sinceRoundMs(): number {
+    return performance.now() - this.endedAt;
   }
 
   start(): void {
@@ -82,6 +88,7 @@ export class Recurring {
     if (this.isStopped) return;
     try {
       await this.round(() => !this.isStopped);
+      this.endedAt = performance.now();
     } catch (error) {
       this.logger.warn({ err: error }, `${this.what}; it is tried again`);
     }

@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { NextFunction, Request, Response } from 'express';
 import { canonicalAddress } from '../domain/addresses.js';
+import { requestIdOf } from './logger.js';
 
 /** Who acts, as the audit log names them. */
 export interface Actor {
@@ -20,6 +21,8 @@ export interface RequestContext {
    * one. Null = none was recognised.
    */
   credential: string | null;
+  /** The account that the credential belongs to, or that a user asks for, also when it was refused; null = none that can be told. */
+  accountId: string | null;
   /** The tenant that the credential belongs to, also when it was refused; null = none that can be told. */
   environmentId: string | null;
   /** The segment of an API key with that flair. */
@@ -28,6 +31,13 @@ export interface RequestContext {
   keyPrefix: string | null;
   /** Where headers of the answer are set; null on the command line. */
   response: Response | null;
+}
+
+declare module 'http' {
+  interface IncomingMessage {
+    /** Set with the context of a request; answered in `X-Request-Id`. */
+    id: string;
+  }
 }
 
 const storage = new AsyncLocalStorage<RequestContext>();
@@ -42,14 +52,18 @@ export function currentRequest(): RequestContext | null {
   return storage.getStore() ?? null;
 }
 
-/** Middleware: everything behind it is on behalf of its request. */
+/** Middleware: everything behind it is on behalf of its request, which has an id from here on. */
 export function openRequestContext(request: Request, response: Response, next: NextFunction): void {
+  request.id = requestIdOf(request);
+  // Answered in the header, whosever it is.
+  response.setHeader('X-Request-Id', request.id);
   const context: RequestContext = {
-    requestId: request.id as string,
+    requestId: request.id,
     // One spelling, so that what is counted, compared and looked for is the same; what is no address at all is none.
     ip: canonicalAddress(request.ip ?? ''),
     actor: { type: 'anonymous', id: null },
     credential: null,
+    accountId: null,
     environmentId: null,
     segmentId: null,
     keyPrefix: null,

@@ -2,9 +2,21 @@ import { Injectable } from '@nestjs/common';
 import type { NextFunction, Request, Response } from 'express';
 import { LatchkeyError } from '../domain/errors.js';
 import { Config } from './config.js';
+import { Metrics, type Reading } from './metrics.js';
 
 /** What a process of any role answers: that it is there, and how it is. */
 const OF_EVERY_PROCESS = /^\/$|^\/health(\/|$)|^\/metrics$/;
+
+/** As metrics name the work that is done for everyone. */
+export type JobName = 'audit_chain' | 'deliveries' | 'event_feed' | 'expiry' | 'idempotency' | 'machines' | 'offline_digests' | 'retention';
+
+/** Work in rounds. */
+interface Job {
+  start(): void;
+  readonly intervalMs: number;
+  /** Since a round ended well; before the first of them, since it was made. */
+  readonly sinceRoundMs: number;
+}
 
 /**
  * What this process is for (contract: operations.md, `ROLE`). `api` answers requests; `worker` does the work behind them that
@@ -15,9 +27,12 @@ const OF_EVERY_PROCESS = /^\/$|^\/health(\/|$)|^\/metrics$/;
 @Injectable()
 export class Role {
   private readonly name: Config['role'];
+  private readonly jobs = new Map<JobName, Job>();
 
-  constructor({ role }: Config) {
+  constructor({ role }: Config, metrics: Metrics) {
     this.name = role;
+    metrics.watch(metrics.jobAgeSeconds, () => this.readings(({ sinceRoundMs }) => sinceRoundMs));
+    metrics.watch(metrics.jobIntervalSeconds, () => this.readings(({ intervalMs }) => intervalMs));
   }
 
   get answersApi(): boolean {
@@ -25,8 +40,14 @@ export class Role {
   }
 
   /** Start work that is done for everyone, where that is for this process to do. */
-  startJob(job: { start(): void }): void {
-    if (this.name !== 'api') job.start();
+  startJob(name: JobName, job: Job): void {
+    if (this.name === 'api') return;
+    this.jobs.set(name, job);
+    job.start();
+  }
+
+  private readings(msOf: (job: Job) => number): Reading<'job'>[] {
+    return [...this.jobs].map(([job, work]) => ({ labels: { job }, value: msOf(work) / 1000 }));
   }
 }
 

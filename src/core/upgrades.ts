@@ -1,11 +1,11 @@
 import { type IncomingMessage, type Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { type BeforeApplicationShutdown, Inject, Injectable } from '@nestjs/common';
+import { type BeforeApplicationShutdown, Injectable } from '@nestjs/common';
 import type { Request, Response } from 'express';
-import type { Logger } from 'pino';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { LatchkeyError } from '../domain/errors.js';
-import { LOGGER, logAnswer } from './logger.js';
+import { currentRequest } from './request-context.js';
+import { RequestLog } from './request-log.js';
 
 /** Clients have nothing to say. */
 const MAX_MESSAGE_BYTES = 4096;
@@ -32,7 +32,7 @@ export class Upgrades implements BeforeApplicationShutdown {
   private readonly offers = new WeakMap<IncomingMessage, Offer>();
   private readonly webSockets = new WebSocketServer({ noServer: true, clientTracking: false, maxPayload: MAX_MESSAGE_BYTES });
 
-  constructor(@Inject(LOGGER) private readonly logger: Logger) {
+  constructor(private readonly requestLog: RequestLog) {
     // What belongs to every answer, like its request id and how the caller stands against their limits.
     this.webSockets.on('headers', (headers, { headersOfAnswer }: IncomingMessage & { headersOfAnswer?: string[] }) => {
       headers.push(...(headersOfAnswer ?? []));
@@ -72,6 +72,8 @@ export class Upgrades implements BeforeApplicationShutdown {
     if (offer === undefined) throw new Error('Nobody offered a WebSocket.');
     const { socket, head } = offer;
     const startedAt = performance.now();
+    const { accountId = null, environmentId = null, keyPrefix = null } = currentRequest() ?? {};
+    const who = { requestId: request.id, accountId, environmentId, keyPrefix };
     Object.assign(request, { headersOfAnswer: headersOf(response) });
     response.detachSocket(socket);
     return new Promise((resolve, reject) => {
@@ -82,7 +84,7 @@ export class Upgrades implements BeforeApplicationShutdown {
       this.webSockets.handleUpgrade(request, socket, head, (webSocket) => {
         socket.off('close', broken);
         webSocket.once('close', () => {
-          logAnswer(this.logger, request, { requestId: request.id as string, status: 101, startedAt });
+          this.requestLog.note(request, { ...who, status: 101, ms: performance.now() - startedAt }, true);
         });
         resolve({ webSocket, socket });
       });

@@ -38,7 +38,7 @@ export class FeedWorker implements OnApplicationBootstrap, OnApplicationShutdown
     this.signals.on('events', () => {
       this.work.wake();
     });
-    this.role.startJob(this.work);
+    this.role.startJob('event_feed', this.work);
   }
 
   onApplicationShutdown(): Promise<void> {

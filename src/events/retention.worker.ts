@@ -32,7 +32,7 @@ export class RetentionWorker implements OnApplicationBootstrap, OnApplicationShu
   }
 
   onApplicationBootstrap(): void {
-    this.role.startJob(this.work);
+    this.role.startJob('retention', this.work);
   }
 
   onApplicationShutdown(): Promise<void> {

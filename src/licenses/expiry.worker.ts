@@ -33,7 +33,7 @@ export class ExpiryWorker implements OnApplicationBootstrap, OnApplicationShutdo
   }
 
   onApplicationBootstrap(): void {
-    this.role.startJob(this.work);
+    this.role.startJob('expiry', this.work);
   }
 
   onApplicationShutdown(): Promise<void> {

@@ -32,7 +32,7 @@ export class OfflineDigestWorker implements OnApplicationBootstrap, OnApplicatio
   }
 
   onApplicationBootstrap(): void {
-    this.role.startJob(this.work);
+    this.role.startJob('offline_digests', this.work);
   }
 
   onApplicationShutdown(): Promise<void> {

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { LicenseKeys } from '../auth/license-keys.js';
 import { Clock } from '../core/clock.js';
 import { Database, type Tenant } from '../core/database.js';
+import { Metrics } from '../core/metrics.js';
 import { RateLimits } from '../core/rate-limits.js';
 import { currentRequest } from '../core/request-context.js';
 import { notFound } from '../domain/errors.js';
@@ -45,6 +46,7 @@ export class ValidationService {
     private readonly rateLimits: RateLimits,
     private readonly events: ValidationEventsService,
     private readonly signer: Signer,
+    private readonly metrics: Metrics,
   ) {}
 
   /** Never an error for a business outcome: also an unknown key is an answer. 429 for who asks too often, or guesses. */
@@ -54,6 +56,7 @@ export class ValidationService {
     const found = await this.load(body, request.fingerprints, now);
     await this.limit(found);
     const decision = found === null ? null : await this.decide(asked(found, request, now));
+    this.metrics.validated(decision?.verdict ?? notFoundVerdict);
     if (decision === null) return toNotFoundView(notFoundVerdict, now, body.nonce);
     return this.answer(decision, body.nonce);
   }
@@ -62,6 +65,7 @@ export class ValidationService {
   async validate(tenant: Tenant, id: string, body: ValidateBody): Promise<ValidationView> {
     const decision = await this.decide(await this.find(tenant, id, body));
     if (decision === null) throw notFound('license');
+    this.metrics.validated(decision.verdict);
     return this.answer(decision, body.nonce);
   }
 

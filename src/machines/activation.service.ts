@@ -6,6 +6,7 @@ import { Answer } from '../core/answer.interceptor.js';
 import { type Change, recordChanges } from '../core/audit.js';
 import { Clock } from '../core/clock.js';
 import { Database, type Db, type Tenant } from '../core/database.js';
+import { Metrics } from '../core/metrics.js';
 import { RateLimits } from '../core/rate-limits.js';
 import { hold } from '../core/segment.js';
 import { type Activation, type Credential, decideActivation, type SeatedPulse } from '../domain/activation.js';
@@ -83,6 +84,7 @@ export class ActivationService {
     private readonly database: Database,
     private readonly clock: Clock,
     private readonly rateLimits: RateLimits,
+    private readonly metrics: Metrics,
   ) {}
 
   /**
@@ -90,12 +92,23 @@ export class ActivationService {
    * active elsewhere. Exact under any concurrency: whoever takes a seat holds the license's row until it is counted; who
    * gets none, or has one, waits for nobody. 429 for a license that is tried too often.
    */
-  async activate(
+  activate(
     caller: TenantPrincipal,
     body: ActivateMachineBody,
     { dryRun = false }: ActivateMachineQuery,
     ip: string,
     alongside?: Alongside,
+  ): Promise<Answer<MachineView>> {
+    const seated = this.seat(caller, body, dryRun, ip, alongside);
+    return dryRun ? seated : this.metrics.counting(this.metrics.activations, seated, outcomeOf);
+  }
+
+  private async seat(
+    caller: TenantPrincipal,
+    body: ActivateMachineBody,
+    dryRun: boolean,
+    ip: string,
+    alongside: Alongside | undefined,
   ): Promise<Answer<MachineView>> {
     const wish = wishOf(caller, body, ip);
     // Of the caller's environment: naming another's license uses up nothing of theirs. Trying has a window of its own.
@@ -213,6 +226,10 @@ function takesOver({ policy }: Judged): boolean {
 /** Of this clock: the times of another are no measure for its own. */
 function toldAs({ license }: Judged): string {
   return `${license.id} ${license.testClockId ?? ''}`;
+}
+
+function outcomeOf({ status }: Answer<MachineView>): string {
+  return status === HttpStatus.CREATED ? 'created' : 'existing';
 }
 
 type Allowed = Exclude<Activation, { outcome: 'refused' }>;

@@ -1,15 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { Inject, Injectable } from '@nestjs/common';
-import type { Logger } from 'pino';
+import { Injectable } from '@nestjs/common';
 import { OPEN_TO_ALL } from '../auth/cors.js';
 import { LicenseKeys } from '../auth/license-keys.js';
 import { HEADERS_OF_ALL } from '../core/answer.headers.js';
 import { Config } from '../core/config.js';
-import { LOGGER, logAnswer, requestIdOf } from '../core/logger.js';
+import { requestIdOf } from '../core/logger.js';
 import { Readiness } from '../core/readiness.js';
+import { RequestLog } from '../core/request-log.js';
 import { nameRoute } from '../core/route.js';
-import { HeartbeatsService } from './heartbeats.service.js';
-import type { MachineView } from './machines.dto.js';
+import { type Beaten, HeartbeatsService } from './heartbeats.service.js';
 
 const PATH = /^\/api\/v1\/machines\/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\/heartbeat$/;
 /** As the framework calls it. */
@@ -45,7 +44,7 @@ export class HeartbeatDoor {
     private readonly licenseKeys: LicenseKeys,
     private readonly readiness: Readiness,
     private readonly config: Config,
-    @Inject(LOGGER) private readonly logger: Logger,
+    private readonly requestLog: RequestLog,
   ) {}
 
   /** Listens to the requests of a server, before the framework. */
@@ -64,9 +63,9 @@ export class HeartbeatDoor {
         // Whoever has gone does not ask again.
         if (!response.destroyed) framework(request, response);
       };
-      this.heartbeats.beatWithKey(keyDigest, machineId, requestId).then((machine) => {
-        if (machine === null) handOver();
-        else this.answer(request, response, machine, { requestId, startedAt });
+      this.heartbeats.beatWithKey(keyDigest, machineId, requestId).then((beaten) => {
+        if (beaten === null) handOver();
+        else this.answer(request, response, beaten, { requestId, startedAt });
       }, handOver);
     };
   }
@@ -75,16 +74,16 @@ export class HeartbeatDoor {
   private answer(
     request: IncomingMessage,
     response: ServerResponse,
-    machine: MachineView,
-    noted: { requestId: string; startedAt: number },
+    { view, accountId, environmentId }: Beaten,
+    { requestId, startedAt }: { requestId: string; startedAt: number },
   ): void {
-    const { requestId } = noted;
     nameRoute(request, ROUTE);
     // As text: it then leaves in one piece with the head.
-    const body = JSON.stringify({ data: machine });
+    const body = JSON.stringify({ data: view });
     response.writeHead(200, ['X-Request-Id', requestId, ...FIXED_HEADERS, 'Content-Length', String(Buffer.byteLength(body))]);
     response.end(body);
-    logAnswer(this.logger, request, { ...noted, status: 200 });
+    const ms = performance.now() - startedAt;
+    this.requestLog.note(request, { requestId, accountId, environmentId, keyPrefix: null, status: 200, ms });
   }
 }
 

@@ -21,6 +21,7 @@ export type Beat = { machineId: string; by: Partial<Teller> | null } & (
 export interface BeatingRow extends Omit<ShownMachine, 'pulse'>, LicenseStateFacts, ExpiryPolicy, HeartbeatPolicy {
   /** Of the beat that found it, from 1 on. */
   position: number;
+  accountId: string;
   environmentId: string;
   environment: EnvironmentName;
   activatedAt: Date;
@@ -46,7 +47,7 @@ export const FIND_BEATING = {
            policy.expiration_strategy AS "expirationStrategy", policy.grace_period_days AS "gracePeriodDays",
            policy.require_heartbeat AS "requireHeartbeat", policy.heartbeat_interval_minutes AS "heartbeatIntervalMinutes",
            policy.heartbeat_basis AS "heartbeatBasis", policy.heartbeat_resurrection_minutes AS "heartbeatResurrectionMinutes",
-           environment.id AS "environmentId", environment.name AS environment
+           environment.account_id AS "accountId", environment.id AS "environmentId", environment.name AS environment
       FROM unnest($1::uuid[], $2::bytea[], $3::uuid[], $4::uuid[], $5::uuid[])
            WITH ORDINALITY AS asked (machine_id, key_digest, environment_id, license_id, segment_id, position)
       JOIN machine ON machine.id = asked.machine_id AND machine.deleted_at IS NULL

@@ -6,6 +6,7 @@ import { Grouped } from '../core/grouped.js';
 import { recordsOf } from '../core/insert.js';
 import { Interests } from '../core/interests.js';
 import { toEventRow } from '../core/outbox.js';
+import { Metrics } from '../core/metrics.js';
 import { currentRequest } from '../core/request-context.js';
 import { Signals } from '../core/signals.js';
 import { type LatchkeyError, notFound } from '../domain/errors.js';
@@ -29,8 +30,13 @@ import { type MachineView, toMachineView } from './machines.dto.js';
 /** One group is being read while another is being written. */
 const GROUPS = { runs: 2, size: 200, waiting: 5000, waitMs: 10_000 };
 
-/** What became of a beat in its group: the machine as it is then, or that it is not for groups to say. */
-type GroupOutcome = MachineView | 'not plain';
+/** A plain beat that counts: the machine as it is then, and whose it is. */
+export interface Beaten extends Pick<BeatingRow, 'accountId' | 'environmentId'> {
+  view: MachineView;
+}
+
+/** What became of a beat in its group: that it counts, or that it is not for groups to say. */
+type GroupOutcome = Beaten | 'not plain';
 
 /**
  * Heartbeats at the speed of the machine (docs/decisions/0016-heartbeats.md). Plain beats, of living machines in real
@@ -46,27 +52,35 @@ export class HeartbeatsService implements OnApplicationShutdown {
     private readonly clock: Clock,
     private readonly interests: Interests,
     private readonly signals: Signals,
+    private readonly metrics: Metrics,
   ) {}
 
   /** Acknowledged only once it is stored. 422 MACHINE_DEAD beyond resurrection, 403 for a license that is not usable. */
-  async beat(caller: TenantPrincipal, machineId: string): Promise<MachineView> {
-    const { environmentId, segmentId } = caller.tenant;
-    const licenseId = caller.kind === 'license' ? caller.licenseId : null;
-    const outcome = await this.groups.do({ machineId, by: currentRequest(), keyDigest: null, environmentId, licenseId, segmentId });
-    return outcome === 'not plain' ? this.beatAlone(caller, machineId) : outcome;
+  beat(caller: TenantPrincipal, machineId: string): Promise<MachineView> {
+    // Those of the front door that do not count at once come again, and are counted here.
+    return this.metrics.counting(this.metrics.heartbeats, this.beatAs(caller, machineId), () => 'kept');
   }
 
   /**
    * The same for whoever holds the key with this digest; null when it is no plain beat, or the key is no license's own.
    * @throws when the beat is refused: 403, 404, 422
    */
-  async beatWithKey(keyDigest: Uint8Array, machineId: string, requestId: string): Promise<MachineView | null> {
+  async beatWithKey(keyDigest: Uint8Array, machineId: string, requestId: string): Promise<Beaten | null> {
     const outcome = await this.groups.do({ machineId, by: { requestId }, keyDigest });
-    return outcome === 'not plain' ? null : outcome;
+    if (outcome === 'not plain') return null;
+    this.metrics.heartbeats.inc({ outcome: 'kept', code: '' });
+    return outcome;
   }
 
   onApplicationShutdown(): Promise<void> {
     return this.groups.drain();
+  }
+
+  private async beatAs(caller: TenantPrincipal, machineId: string): Promise<MachineView> {
+    const { environmentId, segmentId } = caller.tenant;
+    const licenseId = caller.kind === 'license' ? caller.licenseId : null;
+    const outcome = await this.groups.do({ machineId, by: currentRequest(), keyDigest: null, environmentId, licenseId, segmentId });
+    return outcome === 'not plain' ? this.beatAlone(caller, machineId) : outcome.view;
   }
 
   private async beatTogether(beats: readonly Beat[]): Promise<(GroupOutcome | Error)[]> {
@@ -74,9 +88,9 @@ export class HeartbeatsService implements OnApplicationShutdown {
     for (const row of await this.database.lookup<BeatingRow>(FIND_BEATING, asked(beats))) found[row.position - 1] = row;
     const now = this.clock.now();
     const outcomes = found.map((row) => (row === undefined ? notFound('machine') : judge(row, now)));
-    const plain = found.filter((row, index): row is BeatingRow => row !== undefined && isView(outcomes[index]));
+    const plain = found.filter((row, index): row is BeatingRow => row !== undefined && isBeaten(outcomes[index]));
     const kept = await this.keep(plain, now, this.eventsOf(beats, found, outcomes, now));
-    return outcomes.map((outcome) => (isView(outcome) && !kept.has(outcome.id) ? 'not plain' : outcome));
+    return outcomes.map((outcome) => (isBeaten(outcome) && !kept.has(outcome.view.id) ? 'not plain' : outcome));
   }
 
   /** Those of the plain beats that somebody listens to. */
@@ -87,9 +101,9 @@ export class HeartbeatsService implements OnApplicationShutdown {
     now: Date,
   ): object[] {
     return beats.flatMap(({ by }, index) => {
-      const [row, view] = [found[index], outcomes[index]];
-      if (row === undefined || !isView(view) || !this.interests.wants(row.environmentId, 'machine.heartbeat')) return [];
-      return [toEventRow(heartbeatOf(row, view, now), { actor: { type: 'license', id: row.licenseId }, requestId: null, ...by })];
+      const [row, outcome] = [found[index], outcomes[index]];
+      if (row === undefined || !isBeaten(outcome) || !this.interests.wants(row.environmentId, 'machine.heartbeat')) return [];
+      return [toEventRow(heartbeatOf(row, outcome.view, now), { actor: { type: 'license', id: row.licenseId }, requestId: null, ...by })];
     });
   }
 
@@ -132,14 +146,14 @@ function judge(row: BeatingRow, now: Date): GroupOutcome | LatchkeyError {
   } catch (error) {
     return error as LatchkeyError;
   }
-  const { activatedAt, lastHeartbeatAt } = row;
+  const { activatedAt, lastHeartbeatAt, accountId, environmentId } = row;
   const pulse = { activatedAt, lastHeartbeatAt };
   const verdict = judgeBeat(pulse, row, now);
   if (verdict === 'too_late') return machineDead();
   if (verdict === 'resurrects' || row.deathAnnounced) return 'not plain';
-  return toMachineView({ ...row, pulse: beaten(pulse, now) }, row, row.environment, now);
+  return { view: toMachineView({ ...row, pulse: beaten(pulse, now) }, row, row.environment, now), accountId, environmentId };
 }
 
-function isView(outcome: GroupOutcome | Error | undefined): outcome is MachineView {
+function isBeaten(outcome: GroupOutcome | Error | undefined): outcome is Beaten {
   return typeof outcome === 'object' && !(outcome instanceof Error);
 }

@@ -53,7 +53,7 @@ export class SweepWorker implements OnApplicationBootstrap, OnApplicationShutdow
   }
 
   onApplicationBootstrap(): void {
-    this.role.startJob(this.work);
+    this.role.startJob('machines', this.work);
   }
 
   onApplicationShutdown(): Promise<void> {

@@ -1,9 +1,12 @@
 import { Controller, Get, Header } from '@nestjs/common';
-import { ApiExcludeEndpoint, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { Public } from '../auth/access.js';
-import { AnswersBare, Bare } from '../core/openapi.js';
+import { ApiExcludeEndpoint, ApiOperation, ApiProduces, ApiResponse, ApiTags } from '@nestjs/swagger';
+import { MetricsOnly, Public } from '../auth/access.js';
+import { AnswersBare, Bare, Fails } from '../core/openapi.js';
 import { HealthView, ReadinessView, RootView } from './service.dto.js';
 import { ServiceService } from './service.service.js';
+
+/** Version 0.0.4 of the text format: what every collector reads. */
+const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
 @ApiTags('Service')
 @Controller()
@@ -35,6 +38,26 @@ export class ServiceController {
   })
   ready() {
     return this.service.ready();
+  }
+
+  @Get('metrics')
+  @MetricsOnly()
+  @Bare()
+  @Header('Content-Type', METRICS_TYPE)
+  @Fails('AUTH_FAILED', 'NOT_FOUND')
+  @ApiProduces(METRICS_TYPE)
+  @ApiResponse({
+    status: 200,
+    description: 'A line for each number, with its labels; what each means is said beside it.',
+    schema: { type: 'string', example: 'latchkey_validations_total{code="VALID",outcome="valid"} 42' },
+  })
+  @ApiOperation({
+    summary: 'Metrics of this process',
+    description:
+      "In Prometheus' text format. With METRICS_TOKEN set: for who sends it as `Authorization: Bearer …`. Without: for the server's own machine, directly and not through a proxy; for everybody else it is not there.",
+  })
+  metrics() {
+    return this.service.metrics();
   }
 
   @Get('docs/errors')

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { Metrics } from '../core/metrics.js';
 import { Readiness } from '../core/readiness.js';
 import { VERSION } from '../core/version.js';
 import { errorCodes, LatchkeyError } from '../domain/errors.js';
@@ -6,7 +7,10 @@ import type { HealthView, ReadinessView, RootView } from './service.dto.js';
 
 @Injectable()
 export class ServiceService {
-  constructor(private readonly readiness: Readiness) {}
+  constructor(
+    private readonly readiness: Readiness,
+    private readonly measured: Metrics,
+  ) {}
 
   root(): RootView {
     return {
@@ -24,6 +28,11 @@ export class ServiceService {
     const problem = await this.readiness.problem();
     if (problem !== null) throw new LatchkeyError('UNAVAILABLE', problem);
     return { status: 'ok', workerLagSeconds: await this.readiness.workerLagSeconds() };
+  }
+
+  /** In the text format of Prometheus. */
+  metrics(): Promise<string> {
+    return this.measured.text();
   }
 
   /** Where RFC 9457's `type` leads: an entry for each code. */

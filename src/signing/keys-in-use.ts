@@ -6,6 +6,7 @@ import { v7 as uuidv7 } from 'uuid';
 import { Clock } from '../core/clock.js';
 import { Database } from '../core/database.js';
 import { MasterKey } from '../core/master-key.js';
+import { Metrics } from '../core/metrics.js';
 import { LatchkeyError } from '../domain/errors.js';
 import { type DocumentKind, protectedHeaders } from '../domain/signed-documents.js';
 import { generateSigningKey, privateKeyObject, publishedAheadTo } from '../domain/signing-key.js';
@@ -47,6 +48,7 @@ export class KeysInUse {
     private readonly database: Database,
     private readonly masterKey: MasterKey,
     private readonly clock: Clock,
+    private readonly metrics: Metrics,
   ) {}
 
   /**
@@ -55,7 +57,9 @@ export class KeysInUse {
    */
   atHand(environmentId: string, neededMs: number): KeyInUse | null {
     const loaded = this.fresh(environmentId)?.loaded;
-    return loaded == null || loaded.publishedUntilMs < neededMs ? null : loaded;
+    if (loaded == null || loaded.publishedUntilMs < neededMs) return null;
+    this.metrics.cacheRead('signing_keys', true);
+    return loaded;
   }
 
   /**
@@ -78,6 +82,7 @@ export class KeysInUse {
   /** The environment's key; made when there is none. */
   of(environmentId: string): Promise<KeyInUse> {
     const known = this.fresh(environmentId);
+    this.metrics.cacheRead('signing_keys', known !== undefined);
     if (known !== undefined) return known.key;
     const key = this.load(environmentId);
     const entry: Entry = { startedAt: performance.now(), key, loaded: null };

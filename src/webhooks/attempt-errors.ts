@@ -41,6 +41,39 @@ export function describeFailure(error: unknown): string {
   return byPattern.find(([pattern]) => pattern.test(code))?.[1] ?? 'The request failed.';
 }
 
+/** How tries end, for who watches over all of them. */
+export type AttemptOutcomeClass =
+  | 'success'
+  | `http_${3 | 4 | 5}xx`
+  | 'http_other'
+  | 'refused'
+  | 'broken_off'
+  | 'timeout'
+  | 'unreachable'
+  | 'tls'
+  | 'dns'
+  | 'not_public'
+  | 'not_sent'
+  | 'other';
+
+const CLASSES: readonly (readonly [RegExp, AttemptOutcomeClass])[] = [
+  [/refused/, 'refused'],
+  [/closed before/, 'broken_off'],
+  [/in time/, 'timeout'],
+  [/cannot be reached/, 'unreachable'],
+  [/TLS/, 'tls'],
+  [/does not resolve/, 'dns'],
+  [/not public/, 'not_public'],
+];
+
+/** By the status of the answer, and where none came by what `describeFailure` said. */
+export function classOf({ responseCode, error }: { responseCode: number | null; error: string | null }): AttemptOutcomeClass {
+  if (error === null) return 'success';
+  if (responseCode === null) return CLASSES.find(([pattern]) => pattern.test(error))?.[1] ?? 'other';
+  const hundreds = Math.floor(responseCode / 100);
+  return hundreds === 3 || hundreds === 4 || hundreds === 5 ? `http_${hundreds}xx` : 'http_other';
+}
+
 /** What libraries tell errors apart by; empty where there is none. */
 function labelsOf(error: unknown): { name: string; code: string } {
   const { name, code } = (error ?? {}) as { name?: unknown; code?: unknown };

@@ -6,6 +6,7 @@ import { Clock } from '../core/clock.js';
 import { Database } from '../core/database.js';
 import { LOGGER } from '../core/logger.js';
 import { MasterKey } from '../core/master-key.js';
+import { Metrics } from '../core/metrics.js';
 import { Recurring } from '../core/recurring.js';
 import { Role } from '../core/role.js';
 import { Signals } from '../core/signals.js';
@@ -68,6 +69,7 @@ export class DeliveryWorker implements OnApplicationBootstrap, BeforeApplication
     private readonly masterKey: MasterKey,
     private readonly clock: Clock,
     private readonly role: Role,
+    private readonly metrics: Metrics,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
     this.work = new Recurring('deliveries could not be claimed', INTERVAL_MS, (goesOn) => this.claimAll(goesOn), logger);
@@ -79,7 +81,7 @@ export class DeliveryWorker implements OnApplicationBootstrap, BeforeApplication
     };
     this.signals.on('feed', wake);
     this.signals.on('deliveries', wake);
-    this.role.startJob(this.work);
+    this.role.startJob('deliveries', this.work);
   }
 
   /** Before the sender ends its connections. Tries that do not end in time are left for another process to repeat. */
@@ -139,7 +141,9 @@ export class DeliveryWorker implements OnApplicationBootstrap, BeforeApplication
 
   private open({ id, sealed }: SealedSecret): string[] {
     try {
-      const secret = this.opened.get(id) ?? this.masterKey.open(sealed, `webhook-secret:${id}`);
+      const known = this.opened.get(id);
+      this.metrics.cacheRead('webhook_secrets', known !== undefined);
+      const secret = known ?? this.masterKey.open(sealed, `webhook-secret:${id}`);
       this.opened.set(id, secret);
       return [secret];
     } catch (error) {

@@ -8,8 +8,10 @@ import { Config } from '../core/config.js';
 import { Database, type Db } from '../core/database.js';
 import { Grouped } from '../core/grouped.js';
 import { LOGGER } from '../core/logger.js';
+import { Metrics } from '../core/metrics.js';
 import { afterTry, isSuccess } from '../domain/endpoint-health.js';
 import { nextAttemptAt } from '../domain/retry.js';
+import { classOf } from './attempt-errors.js';
 import { type Claimed, keepTries, type KeptTry } from './delivery.query.js';
 import { type HeldEndpoint, holdChanging, keepHealth } from './health.query.js';
 import type { AttemptOutcome } from './sender.js';
@@ -41,6 +43,7 @@ export class DeliveryOutcomes {
     private readonly database: Database,
     private readonly clock: Clock,
     private readonly config: Config,
+    private readonly metrics: Metrics,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
     const keep = async (outcomes: readonly Kept[]): Promise<undefined[]> => {
@@ -59,12 +62,22 @@ export class DeliveryOutcomes {
     for (let group = this.together; goesOn(); group = this.alone) {
       try {
         await group.do(kept);
+        this.count(outcome, kept.row);
         return;
       } catch (error) {
         this.logger.warn({ err: error, deliveryId: outcome.claim.id }, 'what came of a delivery could not be kept; it is tried again');
       }
       await wait(RETRY_MS, undefined, { ref: false });
     }
+  }
+
+  private count({ claim, attempt, isEventKept }: Outcome, { status, endedAt }: KeptTry): void {
+    const { deliveryAttempts, deliveryAttemptSeconds, deliverySeconds, deliveriesFinished } = this.metrics;
+    deliveryAttempts.inc({ outcome: isEventKept ? classOf(attempt) : 'not_sent' });
+    if (isEventKept) deliveryAttemptSeconds.observe(attempt.durationMs / 1000);
+    if (status !== 'pending') deliveriesFinished.inc({ status });
+    // A try begins after it is due, by clocks that may differ.
+    if (status === 'succeeded') deliverySeconds.observe(Math.max(0, endedAt.getTime() - claim.dueAt.getTime()) / 1000);
   }
 
   /** What becomes of the delivery. */
