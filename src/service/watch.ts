@@ -25,6 +25,8 @@ export class Watch {
     readiness: Readiness,
     metrics: Metrics,
   ) {
+    // Before those who take connections to look at something.
+    this.watchPools(metrics);
     const queues = remembered(() => this.lookAtQueues());
     const number = (numberOf: (seen: Seen) => number) => async () => {
       const seen = await queues();
@@ -50,7 +52,6 @@ export class Watch {
     metrics.watch(metrics.seatsInUse, () => null);
     const problem = remembered(async () => ({ isReady: (await readiness.problem()) === null }));
     metrics.watch(metrics.ready, async () => one(!readiness.isStopping && (await problem())?.isReady === true ? 1 : 0));
-    this.watchPools(metrics);
   }
 
   private watchPools(metrics: Metrics): void {
