@@ -945,6 +945,7 @@ const allowedAcrossTenants: Record<string, string> = {
   'auth/key-use.worker.ts: keep the last use of keys': 'times of many keys in one statement; can write nothing else',
   'core/readiness.ts: FIND_OWN_KEY': 'whether the master key of this process was rotated out, of no tenant',
   'core/readiness.ts: see how long events have waited': 'an age and nothing else, of whichever tenant the oldest is',
+  'service/watch.ts: count the seats in use': 'one number, for the operator',
   'service/watch.ts: count what waits to be passed on and to be delivered': 'numbers and ages alone, for the operator',
   'events/retention.worker.ts: remove events that are kept no longer': 'of everyone, by nothing but their age',
   'events/retention.worker.ts: remove what ended with its time': 'of everyone, by nothing but their end',

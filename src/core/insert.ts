@@ -23,6 +23,7 @@ export async function insertMany(db: Db, table: Table, rows: Rows): Promise<void
  * other. A column that only some rows say is null in the others.
  */
 export async function insertFree(db: Db, table: Table, rows: Rows): Promise<string[]> {
+  if (rows.length === 0) return [];
   const said = rows.map(saidBy);
   const columns = [...new Set(said.flatMap((row) => Object.keys(row)))];
   const made = await db.$queryRaw<{ id: string }[]>`${insert(table, columns, said)} ON CONFLICT DO NOTHING RETURNING id`;

@@ -45,7 +45,7 @@ export class Metrics {
   private readonly validations = this.counter('validations_total', 'Verdicts on licenses.', ['code', 'outcome']);
   readonly activations = this.counter('activations_total', 'Machines that asked for a seat; dry runs are none.', ['outcome', 'code']);
   readonly heartbeats = this.counter('heartbeats_total', 'Heartbeats of machines.', ['outcome', 'code']);
-  readonly seatsInUse = this.gauge('seats_in_use', 'Machines that hold a seat, of all tenants.', []);
+  readonly seatsInUse = this.gauge('seats_in_use', 'Machines that hold a seat, of all tenants; shown by workers.', []);
 
   readonly outboxEvents = this.gauge('outbox_events', 'Events that are committed and not yet passed on; counted up to 100000.', []);
   readonly outboxOldestSeconds = this.gauge('outbox_oldest_event_age_seconds', 'Age of the oldest of them; 0 = none waits.', []);
@@ -71,9 +71,9 @@ export class Metrics {
   readonly deliveriesFinished = this.counter('deliveries_finished_total', 'Deliveries that ended.', ['status']);
 
   readonly jobAgeSeconds = this.gauge('job_last_round_age_seconds', 'Since the last round of a job ended well, or since its start.', [
-    'job',
+    'name',
   ]);
-  readonly jobIntervalSeconds = this.gauge('job_interval_seconds', 'How often a round of the job is due.', ['job']);
+  readonly jobIntervalSeconds = this.gauge('job_interval_seconds', 'How often a round of the job is due.', ['name']);
 
   private readonly cacheReads = this.counter('cache_reads_total', 'Reads of what is kept in memory.', ['cache', 'outcome']);
   readonly poolSize = this.gauge('database_pool_size', 'Most connections of a pool.', ['pool']);

@@ -13,6 +13,8 @@ export const TURNS = {
   events: 7_215_530_097,
   retention: 7_215_530_098,
   offlineDigests: 7_215_530_099,
+  rollUps: 7_215_530_100,
+  rollUpRetention: 7_215_530_101,
 } as const;
 
 /** Whether this server may do this work until the end of the transaction: no other one does. */

@@ -8,7 +8,8 @@ import { Metrics, type Reading } from './metrics.js';
 const OF_EVERY_PROCESS = /^\/$|^\/health(\/|$)|^\/metrics$/;
 
 /** As metrics name the work that is done for everyone. */
-export type JobName = 'audit_chain' | 'deliveries' | 'event_feed' | 'expiry' | 'idempotency' | 'machines' | 'offline_digests' | 'retention';
+export type JobName =
+  'audit_chain' | 'deliveries' | 'event_feed' | 'expiry' | 'idempotency' | 'machines' | 'offline_digests' | 'retention' | 'roll_ups';
 
 /** Work in rounds. */
 interface Job {
@@ -39,15 +40,20 @@ export class Role {
     return this.name !== 'worker';
   }
 
+  /** Whether it does the work that is done for everyone. */
+  get doesJobs(): boolean {
+    return this.name !== 'api';
+  }
+
   /** Start work that is done for everyone, where that is for this process to do. */
   startJob(name: JobName, job: Job): void {
-    if (this.name === 'api') return;
+    if (!this.doesJobs) return;
     this.jobs.set(name, job);
     job.start();
   }
 
-  private readings(msOf: (job: Job) => number): Reading<'job'>[] {
-    return [...this.jobs].map(([job, work]) => ({ labels: { job }, value: msOf(work) / 1000 }));
+  private readings(msOf: (job: Job) => number): Reading<'name'>[] {
+    return [...this.jobs].map(([name, job]) => ({ labels: { name }, value: msOf(job) / 1000 }));
   }
 }
 

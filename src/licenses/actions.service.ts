@@ -38,7 +38,9 @@ export class ActionsService {
 
   /** 422 NOT_RENEWABLE for a perpetual license, 409 for a revoked one. */
   renew(caller: TenantPrincipal, id: string): Promise<LicenseView> {
-    return this.changes.change(caller, id, 'renew', (_, license, now) => ({ columns: renewedExpiry(license, license.policy, now) }));
+    return this.changes.change(caller, id, 'renew', (_, license, now) => ({
+      columns: { ...renewedExpiry(license, license.policy, now), firstRenewedAt: license.firstRenewedAt ?? now },
+    }));
   }
 
   checkIn(caller: TenantPrincipal, id: string): Promise<LicenseView> {
@@ -53,7 +55,8 @@ export class ActionsService {
         throw new LatchkeyError('CONFLICT', 'The license follows this policy already.', details);
       }
       const policy = await moveBetweenProducts(db, license.productId, policyId);
-      return { columns: { policyId: policy.id, productId: policy.productId, ...transferredTerm(license, policy, now) } };
+      const convertedAt = license.convertedAt ?? (license.beganAsTrial && !policy.isTrial ? now : null);
+      return { columns: { policyId: policy.id, productId: policy.productId, convertedAt, ...transferredTerm(license, policy, now) } };
     });
   }
 

@@ -155,6 +155,7 @@ function rowsOf(license: NewLicense, found: Found, keys: KeyRing, now: Date): Pl
     ...announcedAlready(term.expiresAt, now),
     ...times,
     ...machines.reduce((totals, machine) => totalsWith(totals, machine, 1), totalsOfNone),
+    beganAsTrial: policy.isTrial,
     usesCount: past.usesCount ?? 0,
     firstValidatedAt,
     firstActivatedAt,

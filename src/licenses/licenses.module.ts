@@ -16,6 +16,7 @@ import { LicensesController } from './licenses.controller.js';
 import { LicensesService } from './licenses.service.js';
 import { OfflineDigestWorker } from './offline-digest.worker.js';
 import { UsageService } from './usage.service.js';
+import { ValidationCounts } from './validation-counts.js';
 import { ValidationController } from './validation.controller.js';
 import { ValidationEventsService } from './validation-events.service.js';
 import { ValidationService } from './validation.service.js';
@@ -33,6 +34,7 @@ import { ValidationService } from './validation.service.js';
     ExportService,
     ValidationService,
     ValidationEventsService,
+    ValidationCounts,
     LastValidatedWorker,
     ExpiryWorker,
     HistoryService,

@@ -23,6 +23,7 @@ import { Signer } from '../signing/signer.js';
 import { LastValidatedWorker } from './last-validated.worker.js';
 import { loadLicense } from './licenses.query.js';
 import { leaveTraces } from './traces.query.js';
+import { ValidationCounts } from './validation-counts.js';
 import { type Decision, ValidationEventsService } from './validation-events.service.js';
 import {
   type ExplanationView,
@@ -45,6 +46,7 @@ export class ValidationService {
     private readonly lastValidated: LastValidatedWorker,
     private readonly rateLimits: RateLimits,
     private readonly events: ValidationEventsService,
+    private readonly counts: ValidationCounts,
     private readonly signer: Signer,
     private readonly metrics: Metrics,
   ) {}
@@ -55,7 +57,7 @@ export class ValidationService {
     const now = this.clock.now();
     const found = await this.load(body, request.fingerprints, now);
     await this.limit(found);
-    const decision = found === null ? null : await this.decide(asked(found, request, now));
+    const decision = found === null ? null : await this.decide(asked(found, request, now), currentRequest()?.ip ?? null);
     this.metrics.validated(decision?.verdict ?? notFoundVerdict);
     if (decision === null) return toNotFoundView(notFoundVerdict, now, body.nonce);
     return this.answer(decision, body.nonce);
@@ -63,7 +65,7 @@ export class ValidationService {
 
   /** The same by id, within the tenant. 404 for a license that is not there. */
   async validate(tenant: Tenant, id: string, body: ValidateBody): Promise<ValidationView> {
-    const decision = await this.decide(await this.find(tenant, id, body));
+    const decision = await this.decide(await this.find(tenant, id, body), null);
     if (decision === null) throw notFound('license');
     this.metrics.validated(decision.verdict);
     return this.answer(decision, body.nonce);
@@ -110,14 +112,18 @@ export class ValidationService {
     return asked(found, request, now);
   }
 
-  /** Null when the license was deleted meanwhile. Only a success that leaves traces takes more than the look. */
-  private async decide(seen: Facts): Promise<Decision | null> {
+  /**
+   * Null when the license was deleted meanwhile. Only a success that leaves traces takes more than the look. `ip` is that of the
+   * copy that asks; null = another asks about it.
+   */
+  private async decide(seen: Facts, ip: string | null): Promise<Decision | null> {
     const verdict = judge(seen);
     const leavesTraces = verdict.valid && tracesOf(seen) !== null;
     const decision = leavesTraces ? await this.decideHeld(seen) : { verdict, facts: seen };
     if (decision === null) return null;
     if (!leavesTraces && this.events.isWanted(decision)) await this.events.tell(decision);
     this.lastValidated.note(decision.facts.license, decision.facts.now);
+    this.counts.note(decision, ip);
     return decision;
   }
 

@@ -1,4 +1,5 @@
 import type { Db } from '../core/database.js';
+import { WHOLE } from '../domain/roll-ups.js';
 
 /** What waits, of all tenants: numbers and ages, and nothing of anybody's. */
 export interface Waiting {
@@ -12,6 +13,13 @@ export interface Waiting {
 
 /** So far is counted: by an index alone, tens of milliseconds, however much waits. */
 export const COUNTED = 100_000;
+
+/** Machines that hold a seat, of all tenants: from the roll-up of seats, whose rows are many licenses each. */
+export async function countSeats(db: Db): Promise<number> {
+  const [seats] = await db.$queryRaw<{ inUse: number }[]>`
+    SELECT COALESCE(sum(machine_count * licenses), 0)::float8 AS "inUse" FROM seat_tally WHERE segment_id = ${WHOLE}::uuid`;
+  return seats?.inUse ?? 0;
+}
 
 export async function countWaiting(db: Db): Promise<Waiting> {
   const [waiting] = await db.$queryRaw<Waiting[]>`

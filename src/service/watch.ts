@@ -3,11 +3,14 @@ import { Clock } from '../core/clock.js';
 import { Database } from '../core/database.js';
 import { Metrics, type Reading } from '../core/metrics.js';
 import { Readiness } from '../core/readiness.js';
+import { Role } from '../core/role.js';
 import { findWaiting } from '../webhooks/delivery.query.js';
-import { countWaiting, type Waiting } from './watch.query.js';
+import { countSeats, countWaiting, type Waiting } from './watch.query.js';
 
 /** The database is asked no more often, however many collect. */
 const MAX_AGE_MS = 5000;
+/** And for what takes more than a few steps of an index even less often. */
+const SEATS_MAX_AGE_MS = 30_000;
 /** And not waited for any longer: what can be said without it is answered all the same, well within a scraper's patience. */
 const PATIENCE_MS = 2000;
 
@@ -23,6 +26,7 @@ export class Watch {
     private readonly database: Database,
     private readonly clock: Clock,
     readiness: Readiness,
+    role: Role,
     metrics: Metrics,
   ) {
     // Before those who take connections to look at something.
@@ -48,8 +52,11 @@ export class Watch {
       metrics.deliveriesOldestSeconds,
       number(({ oldestDueSeconds }) => oldestDueSeconds),
     );
-    // Seats are counted by the roll-up of machines; until there is one nothing can be said without reading a whole table.
-    metrics.watch(metrics.seatsInUse, () => null);
+    const seats = remembered(() => this.database.acrossTenants('count the seats in use', countSeats), SEATS_MAX_AGE_MS);
+    metrics.watch(metrics.seatsInUse, async () => {
+      const inUse = role.doesJobs ? await seats() : null;
+      return inUse === null ? null : one(inUse);
+    });
     const problem = remembered(async () => ({ isReady: (await readiness.problem()) === null }));
     metrics.watch(metrics.ready, async () => one(!readiness.isStopping && (await problem())?.isReady === true ? 1 : 0));
   }
@@ -79,11 +86,11 @@ function one(value: number): Reading<never>[] {
 }
 
 /** What was read a moment ago, by one reading for all who ask; null = it failed, or is not there in time. */
-function remembered<T>(read: () => Promise<T>): () => Promise<T | null> {
+function remembered<T>(read: () => Promise<T>, maxAgeMs = MAX_AGE_MS): () => Promise<T | null> {
   let readAt = -Infinity;
   let reading: Promise<T | null> = Promise.resolve(null);
   return () => {
-    if (performance.now() - readAt >= MAX_AGE_MS) {
+    if (performance.now() - readAt >= maxAgeMs) {
       readAt = performance.now();
       reading = inTime(read()).catch(() => null);
     }
