@@ -53,6 +53,9 @@ describe('a process that only answers, and one that only works', () => {
     expect(expectStatus(await send(worker.url, 'GET', '/health/ready'), 200).body).toEqual({ status: 'ok', workerLagSeconds: 0 });
     expect((await send(worker.url, 'GET', '/health/live')).status).toBe(200);
     expect((await send(worker.url, 'GET', '/')).body.name).toBe('Latchkey');
+    const metrics = expectStatus(await send(worker.url, 'GET', '/metrics'), 200).text;
+    expect(metrics).toMatch(/^latchkey_job_last_round_age_seconds\{name="event_feed"\} /m);
+    expect(metrics).toMatch(/^latchkey_http_requests_total\{method="GET",route="\/health\/ready",status="2xx"\} /m);
   });
 
   it('the worker answers nothing but how it is', async () => {
