@@ -11,7 +11,7 @@ export interface Waiting {
   deliveries: number;
 }
 
-/** So far is counted: by an index alone, tens of milliseconds, however much waits. */
+/** So far is counted: by an index alone, a tenth of a second at most, however much waits. */
 export const COUNTED = 100_000;
 
 /** Machines that hold a seat, of all tenants: from the roll-up of seats, whose rows are many licenses each. */
