@@ -17,6 +17,7 @@ import { Readiness } from './readiness.js';
 import { Role } from './role.js';
 import { Signals } from './signals.js';
 import { SpoolInterceptor } from './spool.js';
+import { Tracing } from './tracing.js';
 import { Upgrades } from './upgrades.js';
 import { RequestValidationPipe } from './validation.pipe.js';
 
@@ -27,18 +28,20 @@ export interface Core {
   masterKey: MasterKey;
   logger: Logger;
   clock: Clock;
+  tracing: Tracing;
 }
 
 @Global()
 @Module({})
 export class CoreModule {
-  static with({ config, database, masterKey, logger, clock }: Core): DynamicModule {
+  static with({ config, database, masterKey, logger, clock, tracing }: Core): DynamicModule {
     const parts = [
       { provide: Config, useValue: config },
       { provide: Database, useValue: database },
       { provide: MasterKey, useValue: masterKey },
       { provide: LOGGER, useValue: logger },
       { provide: Clock, useValue: clock },
+      { provide: Tracing, useValue: tracing },
       Role,
       Readiness,
       AuthFailures,

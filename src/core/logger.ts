@@ -8,9 +8,10 @@ export const LOGGER = Symbol('logger');
 
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,128}$/;
 
-/** Lines of JSON, to the standard output where no destination is given. */
-export function createLogger(level: string, destination?: DestinationStream): Logger {
-  return destination === undefined ? pino({ level }) : pino({ level }, destination);
+/** Lines of JSON, to the standard output where no destination is given; `mixin` gives more fields for each. */
+export function createLogger(level: string, destination?: DestinationStream, mixin?: () => object): Logger {
+  const options = mixin === undefined ? { level } : { level, mixin };
+  return destination === undefined ? pino(options) : pino(options, destination);
 }
 
 /** One line a request: what was asked and what came of it. No bodies, no queries, no headers: nothing secret. */

@@ -8,6 +8,7 @@ import { Config } from '../core/config.js';
 import { LOGGER, logAnswer, requestIdOf } from '../core/logger.js';
 import { Readiness } from '../core/readiness.js';
 import { nameRoute } from '../core/route.js';
+import { noteInSpan } from '../core/spans.js';
 import { HeartbeatsService } from './heartbeats.service.js';
 import type { MachineView } from './machines.dto.js';
 
@@ -80,6 +81,7 @@ export class HeartbeatDoor {
   ): void {
     const { requestId } = noted;
     nameRoute(request, ROUTE);
+    noteInSpan({ 'latchkey.request_id': requestId });
     // As text: it then leaves in one piece with the head.
     const body = JSON.stringify({ data: machine });
     response.writeHead(200, ['X-Request-Id', requestId, ...FIXED_HEADERS, 'Content-Length', String(Buffer.byteLength(body))]);
