@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type DestinationStream, pino, type Logger } from 'pino';
 import { pinoHttp, type HttpLogger } from 'pino-http';
 import { v7 as uuidv7 } from 'uuid';
+import { traceIdOf } from './spans.js';
 
 /** The token under which Nest hands out the logger. */
 export const LOGGER = Symbol('logger');
@@ -20,6 +21,8 @@ export function requestLogger(logger: Logger): HttpLogger {
     logger,
     genReqId: idOfAnswer,
     customLogLevel: (_request, response) => (response.statusCode >= 500 ? 'error' : 'info'),
+    customSuccessObject: withTraceId,
+    customErrorObject: (request, response, _error, fields: object) => withTraceId(request, response, fields),
     customSuccessMessage: (request, response) => lineOf(request, response.statusCode),
     customErrorMessage: (request, response) => lineOf(request, response.statusCode),
     customProps: (_request, response) => ({
@@ -38,7 +41,10 @@ export function logAnswer(
   { requestId, status, startedAt }: { requestId: string; status: number; startedAt: number },
 ): void {
   if (logger.isLevelEnabled('info'))
-    logger.info({ requestId, responseTime: Math.round(performance.now() - startedAt) }, lineOf(request, status));
+    logger.info(
+      { requestId, traceId: traceIdOf(request), responseTime: Math.round(performance.now() - startedAt) },
+      lineOf(request, status),
+    );
 }
 
 /** The caller's own id when it is a sound one, else a new one. */
@@ -52,6 +58,11 @@ function idOfAnswer(request: IncomingMessage, response: ServerResponse): string 
   const id = requestIdOf(request);
   response.setHeader('X-Request-Id', id);
   return id;
+}
+
+/** It is told where nothing is in hand any more. */
+function withTraceId(request: IncomingMessage, _response: ServerResponse, fields: object): object {
+  return { ...fields, traceId: traceIdOf(request) };
 }
 
 function lineOf(request: IncomingMessage, status: number | undefined): string {

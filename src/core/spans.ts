@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import type { IncomingMessage } from 'node:http';
 import { LatchkeyError } from '../domain/errors.js';
 
 /**
@@ -58,6 +59,19 @@ export function currentTraceparent(): string | undefined {
 /** Say more of the step in hand. */
 export function noteInSpan(attributes: SpanAttributes): void {
   for (const span of activeSpans()) span.note({ attributes });
+}
+
+const ofRequests = new WeakMap<IncomingMessage, Span>();
+
+/** The request and everything that comes of it is this step. */
+export function inSpanOf(request: IncomingMessage, span: Span, work: () => void): void {
+  ofRequests.set(request, span);
+  inSpans([span], work);
+}
+
+/** Also when the request has ended, and nothing is in hand. */
+export function traceIdOf(request: IncomingMessage): string | undefined {
+  return ofRequests.get(request)?.traceId;
 }
 
 /** Fields of every line of the log. */

@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { parseTraceparent, type TracePlace } from '../domain/traceparent.js';
 import type { Config } from './config.js';
 import { routeOf, UNMATCHED } from './route.js';
-import { endingWith, inSpans, type Span, type Step } from './spans.js';
+import { endingWith, inSpanOf, type Span, type Step } from './spans.js';
 
 /** What makes traces, and sends them. */
 export interface Tracer {
@@ -51,7 +51,7 @@ export class Tracing {
       (request.headers.upgrade === undefined ? response : request.socket).once('close', () => {
         endRequest(span, request, response);
       });
-      inSpans([span], () => {
+      inSpanOf(request, span, () => {
         listener(request, response);
       });
     };
