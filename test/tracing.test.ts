@@ -9,6 +9,7 @@ import { Collector, type SpanSeen } from './support/collector.js';
 import { eventually } from './support/eventually.js';
 import { quietDatabase, type QuietDatabase } from './support/quiet-database.js';
 import { type Received, Receiver } from './support/receiver.js';
+import { keepLog, logFile } from './support/run-record.js';
 import { openStream } from './support/stream.js';
 import { testEnvironment } from './support/settings.js';
 import { expectStatus, Vendor } from './support/vendor.js';
@@ -45,9 +46,14 @@ afterAll(async () => {
 });
 
 async function startWith(settings: Record<string, string>): Promise<{ server: Running; lines: Line[] }> {
-  const lines: Line[] = [];
+  const [lines, log]: [Line[], string] = [[], logFile()];
   const given = { DATABASE_URL: home.url, WEBHOOK_ALLOW_LOOPBACK: 'true', WEBHOOK_RETRY_SCHEDULE: '0,1', LOG_LEVEL: 'info', ...settings };
-  const server = await boot(loadConfig(testEnvironment(given)), { write: (line) => void lines.push(JSON.parse(line) as Line) });
+  const server = await boot(loadConfig(testEnvironment(given)), {
+    write: (line: string) => {
+      keepLog(log, line);
+      lines.push(JSON.parse(line) as Line);
+    },
+  });
   return { server, lines };
 }
 
