@@ -12,7 +12,7 @@ interface Told {
 }
 
 /** Answers what is told of a request to `path` that is answered with `status`; null = nothing. */
-function toldOf(path: string, status: number, isKept = true): Told | null {
+function toldOf(path: string, status: number, { isKept = true, headers = {} } = {}): Told | null {
   let told: Told | null = null;
   const tracer: Tracer = {
     begin: ({ name, attributes }) => {
@@ -33,13 +33,14 @@ function toldOf(path: string, status: number, isKept = true): Told | null {
           span.failure = kind;
         },
         end: () => {
+          if (span.hasEnded) throw new Error('ended twice');
           span.hasEnded = true;
         },
       };
     },
     stop: () => Promise.resolve(),
   };
-  const request = Object.assign(new IncomingMessage(new Socket()), { method: 'GET', url: path });
+  const request = Object.assign(new IncomingMessage(new Socket()), { method: 'GET', url: path, headers });
   const response = new ServerResponse(request);
   let wasHeard = false;
   new Tracing(tracer).before(() => {
@@ -47,6 +48,7 @@ function toldOf(path: string, status: number, isKept = true): Told | null {
     response.statusCode = status;
   })(request, response);
   response.emit('close');
+  request.socket.emit('close');
   expect(wasHeard).toBe(true);
   return told;
 }
@@ -76,7 +78,11 @@ describe('the trace of a request', () => {
   });
 
   it('is none where it is not kept', () => {
-    expect(toldOf('/api/v1/licenses', 200, false)).toBeNull();
+    expect(toldOf('/api/v1/licenses', 200, { isKept: false })).toBeNull();
+  });
+
+  it('ends once, also where another protocol was asked for and the connection goes on', () => {
+    expect(toldOf('/api/v1/licenses', 200, { headers: { upgrade: 'h2c' } })).toMatchObject({ hasEnded: true });
   });
 
   it('does not stand between a server and its listener where nothing is traced', () => {

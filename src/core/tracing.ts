@@ -47,8 +47,7 @@ export class Tracing {
         listener(request, response);
         return;
       }
-      // Of a response whose connection is taken over nothing more is heard.
-      (request.headers.upgrade === undefined ? response : request.socket).once('close', () => {
+      whenOver(request, response, () => {
         endRequest(span, request, response);
       });
       inSpanOf(request, span, () => {
@@ -74,6 +73,16 @@ export class Tracing {
   async stop(): Promise<void> {
     await this.tracer?.stop();
   }
+}
+
+/** Of a response whose connection is taken over nothing more is heard: then it is over with the connection. */
+function whenOver(request: IncomingMessage, response: ServerResponse, over: () => void): void {
+  const ends = request.headers.upgrade === undefined ? [response] : [response, request.socket];
+  const end = (): void => {
+    for (const one of ends) one.off('close', end);
+    over();
+  };
+  for (const one of ends) one.once('close', end);
 }
 
 /** By the route, not by the path, which has ids in it; that is known later. */
