@@ -21,6 +21,7 @@ import { Upgrades } from './core/upgrades.js';
 import { BULK_LIMIT_BYTES, BULK_PATH, IMPORT_PATH } from './licenses/bodies.js';
 import { HeartbeatDoor } from './machines/heartbeat.door.js';
 import { speakOAuth, TOKEN_PATH } from './tokens/oauth-errors.js';
+import { Tracing } from './core/tracing.js';
 import { VERSION } from './core/version.js';
 import { ipKey } from './domain/rate-limit.js';
 
@@ -55,7 +56,7 @@ export async function createApp(core: Core): Promise<NestExpressApplication> {
     raw: ['json'],
     customSiteTitle: 'Latchkey API',
   });
-  putBefore(app, (framework) => app.get(HeartbeatDoor).before(framework));
+  putBefore(app, (framework) => app.get(Tracing).before(app.get(HeartbeatDoor).before(framework)));
   app.get(Upgrades).attach(app.getHttpServer());
   return app;
 }

@@ -11,6 +11,8 @@ import { prepareDatabase } from './core/migrate.js';
 import { keepsOwnKey, openDatabase } from './core/open-database.js';
 import { RateLimits } from './core/rate-limits.js';
 import { Readiness } from './core/readiness.js';
+import { traceFields } from './core/spans.js';
+import { Tracing } from './core/tracing.js';
 
 /** How long requests in flight have to end; what is left of the ten seconds is for buffers and the database. */
 const DRAIN_TIMEOUT_MS = 3000;
@@ -32,7 +34,7 @@ export interface Running {
 export async function boot(config: Config, log?: DestinationStream): Promise<Running> {
   const opened = await openDatabase(config);
   try {
-    const logger = createLogger(config.logLevel, log);
+    const logger = createLogger(config.logLevel, log, config.otelExporterOtlpEndpoint === undefined ? undefined : traceFields);
     const { applied, masterKey } = await prepareDatabase(opened.url, opened.masterKey);
     if (applied.length > 0) logger.info({ applied }, 'migrations applied');
     if (keepsOwnKey(config) && (await isRotating(config.dataDir)))
@@ -40,7 +42,8 @@ export async function boot(config: Config, log?: DestinationStream): Promise<Run
     for (const name of config.unused) logger.warn(`${name} is set, and has no effect in this version`);
     const database = new Database(opened.url, config.databasePoolSize);
     await database.requireSessions();
-    const app = await createApp({ config, database, masterKey, logger, clock: new Clock() });
+    const tracing = await Tracing.start(config, logger);
+    const app = await createApp({ config, database, masterKey, logger, clock: new Clock(), tracing });
     await app.get(RateLimits).connect();
     await app.listen(config.port, config.host);
     const { port } = (app.getHttpServer() as { address(): AddressInfo }).address();
@@ -48,7 +51,7 @@ export async function boot(config: Config, log?: DestinationStream): Promise<Run
     const stop = async (): Promise<void> => {
       app.get(Readiness).stop();
       await closeWithin(app, DRAIN_TIMEOUT_MS);
-      await database.close();
+      await Promise.all([tracing.stop(), database.close()]);
       await opened.close();
     };
     return { app, url: `http://${host}:${String(port)}`, embedded: opened.embedded, stop };

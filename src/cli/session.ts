@@ -11,6 +11,7 @@ import { prepareDatabase } from '../core/migrate.js';
 import { visitExisting } from '../core/open-database.js';
 import type { Page, PageQuery } from '../core/page.js';
 import { onBehalfOf, type RequestContext } from '../core/request-context.js';
+import { Tracing } from '../core/tracing.js';
 import type { EnvironmentName } from '../domain/api-key.js';
 import { notFound } from '../domain/errors.js';
 import { tidy, withDatabase } from './database.js';
@@ -75,6 +76,7 @@ export function inSession<T>(work: (session: Session) => Promise<T>, open = visi
       masterKey,
       logger: stderrLogger(config.logLevel),
       clock: new Clock(),
+      tracing: Tracing.off,
     };
     try {
       const app = await NestFactory.createApplicationContext(AppModule.with(core), { logger: false, abortOnError: false });

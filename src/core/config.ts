@@ -122,7 +122,10 @@ export const settings = {
     initial: 'info',
     help: 'least severe level that is logged',
   },
-  OTEL_EXPORTER_OTLP_ENDPOINT: { parse: z.url(), help: 'where traces go', unused: true },
+  OTEL_EXPORTER_OTLP_ENDPOINT: {
+    parse: z.url({ protocol: /^https?$/ }),
+    help: 'collector that traces go to by OTLP over HTTP, without /v1/traces; absent = nothing is traced',
+  },
 } as const satisfies Record<string, Setting>;
 
 /** Of the time before a try (webhooks.md, "Delivery"). */
@@ -181,6 +184,8 @@ export class Config {
   readonly metricsToken?: string;
   readonly frontDoor!: boolean;
   readonly logLevel!: string;
+  /** Base URL of the collector; undefined = nothing is traced. */
+  readonly otelExporterOtlpEndpoint?: string;
   /** Names of variables that are set but have no effect yet. */
   readonly unused!: string[];
 }
@@ -249,6 +254,7 @@ export function loadConfig(given: Environment, file: Environment = {}): Config {
     metricsToken: values.METRICS_TOKEN as string | undefined,
     frontDoor: values.FRONT_DOOR as boolean,
     logLevel: values.LOG_LEVEL as string,
+    otelExporterOtlpEndpoint: values.OTEL_EXPORTER_OTLP_ENDPOINT as string | undefined,
     unused: Object.entries<Setting>(settings)
       .filter(([name, setting]) => setting.unused === true && (environment[name] ?? '') !== '' && environment[name] !== setting.initial)
       .map(([name]) => name),

@@ -19,6 +19,7 @@ import { RequestLog } from './request-log.js';
 import { Role } from './role.js';
 import { Signals } from './signals.js';
 import { SpoolInterceptor } from './spool.js';
+import { Tracing } from './tracing.js';
 import { Upgrades } from './upgrades.js';
 import { RequestValidationPipe } from './validation.pipe.js';
 
@@ -29,12 +30,13 @@ export interface Core {
   masterKey: MasterKey;
   logger: Logger;
   clock: Clock;
+  tracing: Tracing;
 }
 
 @Global()
 @Module({})
 export class CoreModule {
-  static with({ config, database, masterKey, logger, clock }: Core): DynamicModule {
+  static with({ config, database, masterKey, logger, clock, tracing }: Core): DynamicModule {
     const parts = [
       { provide: Config, useValue: config },
       { provide: Database, useValue: database },
@@ -43,6 +45,7 @@ export class CoreModule {
       { provide: Clock, useValue: clock },
       Metrics,
       RequestLog,
+      { provide: Tracing, useValue: tracing },
       Role,
       Readiness,
       AuthFailures,

@@ -7,6 +7,7 @@ import { PrismaClient, type Prisma } from '../generated/prisma/client.js';
 import { Listener } from './listener.js';
 import { prepared, PreparedStatements } from './prepared.js';
 import { SharedTransaction } from './shared-transaction.js';
+import { asStep, type SpanAttributes, type Step } from './spans.js';
 import { hasEvents } from './written-events.js';
 
 /** A database that Latchkey must not run on; the message says what to do. */
@@ -91,7 +92,7 @@ export class Database {
 
   /** One unit of work, one transaction, on the rows of one tenant. */
   within<T>(tenant: Tenant, work: (db: Db) => Promise<T>): Promise<T> {
-    return this.unit(async (db) => {
+    return this.unit({ 'latchkey.environment_id': tenant.environmentId }, async (db) => {
       await db.$executeRaw`${prepared}
         SELECT set_config('role', ${TENANT_ROLE}, true), set_config('app.environment_id', ${tenant.environmentId}, true),
                set_config('app.account_id', ${tenant.accountId}, true), set_config('app.segment_id', ${tenant.segmentId ?? ''}, true)`;
@@ -104,7 +105,7 @@ export class Database {
    * it writes name their environment themselves.
    */
   acrossTenants<T>(reason: string, work: (db: Db) => Promise<T>): Promise<T> {
-    return this.unit(async (db) => {
+    return this.unit({ 'latchkey.reason': reason }, async (db) => {
       // In a shared transaction the settings of the unit before are still there, and columns default to them.
       await db.$executeRaw`${prepared}
         SELECT set_config('role', ${SYSTEM_ROLE}, true), set_config('app.reason', ${reason}, true),
@@ -127,7 +128,9 @@ export class Database {
         await transaction.close();
       }
     };
-    const result = await this.commit(shareOne, { maxWait: ACQUIRE_TIMEOUT_MS, timeout: timeoutMs });
+    const result = await asStep(stepOf('shared transaction'), () =>
+      this.commit(shareOne, { maxWait: ACQUIRE_TIMEOUT_MS, timeout: timeoutMs }),
+    );
     for (const action of kept) action();
     return result;
   }
@@ -146,7 +149,7 @@ export class Database {
 
   /** One read-only statement across tenants, under a role that can only read; for the hot paths. */
   async lookup<Row extends pg.QueryResultRow>(statement: Lookup, values: unknown[]): Promise<Row[]> {
-    const { rows } = await this.lookups.query<Row>({ ...statement, values });
+    const { rows } = await asStep(stepOf(statement.name), () => this.lookups.query<Row>({ ...statement, values }));
     return rows;
   }
 
@@ -156,7 +159,7 @@ export class Database {
    * never wait for a lock (SKIP LOCKED), or one tenant would hold up all others.
    */
   async stamp<Row extends pg.QueryResultRow>(statement: Lookup, values: unknown[]): Promise<Row[]> {
-    const { rows } = await this.stamps.query<Row>({ ...statement, values });
+    const { rows } = await asStep(stepOf(statement.name), () => this.stamps.query<Row>({ ...statement, values }));
     return rows;
   }
 
@@ -214,9 +217,12 @@ export class Database {
     await Promise.all([this.client.$disconnect(), this.lookups.end(), this.stamps.end()]);
   }
 
-  private unit<T>(work: (db: Db) => Promise<T>): Promise<T> {
-    const transaction = this.shared.getStore();
-    return transaction?.isOpen === true ? transaction.join(work) : this.commit(work);
+  /** A step of what is in hand, with what is said of it. */
+  private unit<T>(said: SpanAttributes, work: (db: Db) => Promise<T>): Promise<T> {
+    return asStep(stepOf('transaction', said), () => {
+      const transaction = this.shared.getStore();
+      return transaction?.isOpen === true ? transaction.join(work) : this.commit(work);
+    });
   }
 
   /** Run the work in a transaction of its own. */
@@ -225,6 +231,11 @@ export class Database {
     if (wroteEvents) this.eventsAreKept();
     return result;
   }
+}
+
+/** A step of a trace: never with the values of a statement. The wait for a connection is part of it. */
+function stepOf(operation: string, said: SpanAttributes = {}): Step {
+  return { name: operation, kind: 'client', attributes: { 'db.system.name': 'postgresql', 'db.operation.name': operation, ...said } };
 }
 
 /**

@@ -1,4 +1,5 @@
 import { LatchkeyError } from '../domain/errors.js';
+import { activeSpans, inSpans, type Span } from './spans.js';
 
 /** What a run found for one item; an error is that item's alone. */
 type Outcome<Result> = Result | Error;
@@ -7,6 +8,8 @@ interface Waiting<Item, Result> {
   /** In milliseconds of the process's clock. */
   since: number;
   item: Item;
+  /** What it is a step of. */
+  spans: readonly Span[];
   resolve: (result: Result) => void;
   reject: (error: unknown) => void;
 }
@@ -46,7 +49,7 @@ export class Grouped<Item, Result> {
         reject(tooMuch());
         return;
       }
-      this.waiting.push({ item, since: performance.now(), resolve, reject });
+      this.waiting.push({ item, since: performance.now(), spans: activeSpans(), resolve, reject });
       if (this.isStartPlanned || this.running.size >= this.bounds.runs) return;
       this.isStartPlanned = true;
       // Behind what else has come in by now, from other connections: that goes along.
@@ -86,7 +89,9 @@ export class Grouped<Item, Result> {
 
   private async run(group: readonly Waiting<Item, Result>[]): Promise<void> {
     try {
-      const outcomes = await this.work(group.map(({ item }) => item));
+      // Of all who wait for it, and not of whoever happened to begin it.
+      const spans = group.flatMap((waiting) => waiting.spans);
+      const outcomes = await inSpans(spans, () => this.work(group.map(({ item }) => item)));
       if (outcomes.length !== group.length) throw new Error('A group was not answered item by item.');
       for (const [index, { resolve, reject }] of group.entries()) {
         const outcome = outcomes[index] as Outcome<Result>;

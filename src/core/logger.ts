@@ -3,6 +3,7 @@ import { type DestinationStream, pino, type Logger } from 'pino';
 import { v7 as uuidv7 } from 'uuid';
 import type { RequestContext } from './request-context.js';
 import { routeOf } from './route.js';
+import { traceIdOf } from './spans.js';
 
 /** The token under which Nest hands out the logger. */
 export const LOGGER = Symbol('logger');
@@ -18,9 +19,10 @@ export interface Answered extends Pick<RequestContext, 'requestId' | 'accountId'
   errorCode?: string;
 }
 
-/** Lines of JSON, to the standard output where no destination is given. */
-export function createLogger(level: string, destination?: DestinationStream): Logger {
-  return destination === undefined ? pino({ level }) : pino({ level }, destination);
+/** Lines of JSON, to the standard output where no destination is given; `mixin` gives more fields for each. */
+export function createLogger(level: string, destination?: DestinationStream, mixin?: () => object): Logger {
+  const options = mixin === undefined ? { level } : { level, mixin };
+  return destination === undefined ? pino(options) : pino(options, destination);
 }
 
 /**
@@ -36,6 +38,8 @@ export function logAnswer(logger: Logger, request: IncomingMessage, { status, ms
   logger[level](
     {
       requestId,
+      // Said here: it is told where nothing is in hand any more.
+      traceId: traceIdOf(request),
       method,
       route,
       status,

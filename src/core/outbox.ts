@@ -3,10 +3,11 @@ import { isEventType } from '../domain/events.js';
 import type { Prisma } from '../generated/prisma/client.js';
 import { type Change, differences, type RecordedChange, withoutSecrets } from './audit.js';
 import { currentRequest, type RequestContext } from './request-context.js';
+import { currentTraceparent } from './spans.js';
 
 /** What a statement of its own writes of an event besides its segment; when it was written is the database's to say. */
 export const EVENT_COLUMNS =
-  'id, environment_id, type, resource_type, resource_id, license_id, data, actor_type, actor_id, request_id, occurred_at';
+  'id, environment_id, type, resource_type, resource_id, license_id, data, actor_type, actor_id, request_id, trace_context, occurred_at';
 
 /** Keep the events $1 (`recordsOf`), of whichever environments; each says its segment. */
 export const KEEP_EVENTS = {
@@ -17,7 +18,16 @@ export const KEEP_EVENTS = {
 };
 
 /** On whose behalf something is told. */
-export type Teller = Pick<RequestContext, 'actor' | 'requestId'>;
+export interface Teller extends Pick<RequestContext, 'actor' | 'requestId'> {
+  /** Where in which trace; undefined = where it is written. */
+  traceContext?: string;
+}
+
+/** The request in hand, for what is written later, with that of others. */
+export function currentTeller(): Teller | null {
+  const request = currentRequest();
+  return request === null ? null : { actor: request.actor, requestId: request.requestId, traceContext: currentTraceparent() };
+}
 
 /** A row of `event`, with the id that it was given. */
 export type EventRow = Prisma.EventCreateManyInput & { id: string };
@@ -50,6 +60,7 @@ function toRow({ action, resource, licenseId, occurredAt, environmentId, ...chan
     actorType: by?.actor.type ?? 'system',
     actorId: by?.actor.id,
     requestId: by?.requestId,
+    traceContext: by?.traceContext ?? currentTraceparent(),
     occurredAt,
     ...(environmentId === undefined ? {} : { environmentId }),
     ...(resource.segmentId === undefined ? {} : { segmentId: resource.segmentId }),

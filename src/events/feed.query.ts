@@ -13,6 +13,8 @@ export interface WaitingEvent {
   resourceId: string;
   licenseId: string | null;
   segmentId: string | null;
+  /** Where in which trace it was written. */
+  traceContext: string | null;
 }
 
 /** Whether anything waits in the outbox. */
@@ -25,7 +27,7 @@ export async function somethingWaits(db: Db): Promise<boolean> {
 export function findFirst(db: Db, count: number): Promise<WaitingEvent[]> {
   return db.$queryRaw<WaitingEvent[]>`
     SELECT event_outbox.place, event.id, event.environment_id AS "environmentId", event.type, event.resource_id AS "resourceId",
-           event.license_id AS "licenseId", event.segment_id AS "segmentId"
+           event.license_id AS "licenseId", event.segment_id AS "segmentId", event.trace_context AS "traceContext"
       FROM (SELECT place, event_id FROM event_outbox ORDER BY place LIMIT ${count}::int) AS event_outbox
       JOIN event ON event.id = event_outbox.event_id
      ORDER BY event_outbox.place`;

@@ -5,8 +5,9 @@ import { LOGGER } from '../core/logger.js';
 import { Recurring, takeTurn } from '../core/recurring.js';
 import { Role } from '../core/role.js';
 import { Signals } from '../core/signals.js';
+import { Tracing } from '../core/tracing.js';
 import { prefixWithin } from '../domain/portions.js';
-import { findEndpoints, findFirst, pass, somethingWaits } from './feed.query.js';
+import { findEndpoints, findFirst, pass, somethingWaits, type ToldTo } from './feed.query.js';
 
 /** For when nobody wakes it: the signal of a process that was killed, a pooler that passes on none. */
 const INTERVAL_MS = 500;
@@ -29,6 +30,7 @@ export class FeedWorker implements OnApplicationBootstrap, OnApplicationShutdown
     private readonly database: Database,
     private readonly signals: Signals,
     private readonly role: Role,
+    private readonly tracing: Tracing,
     @Inject(LOGGER) logger: Logger,
   ) {
     this.work = new Recurring('events could not be passed on', INTERVAL_MS, (goesOn) => this.placeAll(goesOn), logger);
@@ -52,8 +54,9 @@ export class FeedWorker implements OnApplicationBootstrap, OnApplicationShutdown
 
   /** Whether there may be more to place at once. */
   private async placeBatch(): Promise<boolean> {
+    const startedAt = new Date();
     const placed = await this.database.acrossTenants('pass on events and make their deliveries', async (db) => {
-      if (!(await somethingWaits(db))) return 0;
+      if (!(await somethingWaits(db))) return [];
       // No connection waits for another server, which may be at it for long.
       if (!(await takeTurn(db, 'events'))) return null;
       const told = await findEndpoints(db, await findFirst(db, BATCH));
@@ -65,13 +68,32 @@ export class FeedWorker implements OnApplicationBootstrap, OnApplicationShutdown
         ),
       );
       await pass(db, passed);
-      return passed.length;
+      return passed;
     });
     // Who has the turn may have looked before the newest event was there.
     if (placed === null) this.lookAgain();
-    if (placed === null || placed === 0) return false;
+    if (placed === null || placed.length === 0) return false;
     this.signals.send('feed');
+    for (const told of placed) this.trace(told, startedAt);
     return true;
+  }
+
+  /** As a step of what wrote the event. */
+  private trace({ event, endpoints }: ToldTo, startedAt: Date): void {
+    if (event.traceContext === null) return;
+    this.tracing.tell(event.traceContext, {
+      name: `pass on ${event.type}`,
+      kind: 'producer',
+      startedAt,
+      attributes: {
+        'messaging.system': 'latchkey',
+        'messaging.operation.type': 'create',
+        'messaging.destination.name': 'outbox',
+        'messaging.message.id': event.id,
+        'latchkey.event.type': event.type,
+        'latchkey.deliveries': endpoints.length,
+      },
+    });
   }
 
   private lookAgain(): void {

@@ -4,8 +4,7 @@ import { Database, type Db } from '../core/database.js';
 import { Grouped } from '../core/grouped.js';
 import { recordsOf } from '../core/insert.js';
 import { Interests } from '../core/interests.js';
-import { KEEP_EVENTS, type Teller, toEventRow } from '../core/outbox.js';
-import { currentRequest } from '../core/request-context.js';
+import { currentTeller, KEEP_EVENTS, type Teller, toEventRow } from '../core/outbox.js';
 import { Signals } from '../core/signals.js';
 import type { HighVolumeEventType } from '../domain/events.js';
 import type { Facts, Verdict } from '../domain/validation.js';
@@ -47,7 +46,7 @@ export class ValidationEventsService implements OnApplicationShutdown {
 
   /** Resolves when it is stored. */
   tell(decision: Decision): Promise<void> {
-    return this.groups.do({ ...decision, by: currentRequest() });
+    return this.groups.do({ ...decision, by: currentTeller() });
   }
 
   /** In the transaction that leaves what the validation leaves. */

@@ -8,6 +8,7 @@ import { requestIdOf } from '../core/logger.js';
 import { Readiness } from '../core/readiness.js';
 import { RequestLog } from '../core/request-log.js';
 import { nameRoute } from '../core/route.js';
+import { noteInSpan } from '../core/spans.js';
 import { type Beaten, HeartbeatsService } from './heartbeats.service.js';
 
 const PATH = /^\/api\/v1\/machines\/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\/heartbeat$/;
@@ -78,6 +79,7 @@ export class HeartbeatDoor {
     { requestId, startedAt }: { requestId: string; startedAt: number },
   ): void {
     nameRoute(request, ROUTE);
+    noteInSpan({ 'latchkey.request_id': requestId });
     // As text: it then leaves in one piece with the head.
     const body = JSON.stringify({ data: view });
     response.writeHead(200, ['X-Request-Id', requestId, ...FIXED_HEADERS, 'Content-Length', String(Buffer.byteLength(body))]);

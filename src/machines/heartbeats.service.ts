@@ -5,10 +5,10 @@ import { Database } from '../core/database.js';
 import { Grouped } from '../core/grouped.js';
 import { recordsOf } from '../core/insert.js';
 import { Interests } from '../core/interests.js';
-import { toEventRow } from '../core/outbox.js';
 import { Metrics } from '../core/metrics.js';
-import { currentRequest } from '../core/request-context.js';
+import { currentTeller, toEventRow } from '../core/outbox.js';
 import { Signals } from '../core/signals.js';
+import { currentTraceparent } from '../core/spans.js';
 import { type LatchkeyError, notFound } from '../domain/errors.js';
 import { beaten, judgeBeat, machineDead } from '../domain/heartbeat.js';
 import { requireUsable } from '../domain/license-state.js';
@@ -66,7 +66,7 @@ export class HeartbeatsService implements OnApplicationShutdown {
    * @throws when the beat is refused: 403, 404, 422
    */
   async beatWithKey(keyDigest: Uint8Array, machineId: string, requestId: string): Promise<Beaten | null> {
-    const outcome = await this.groups.do({ machineId, by: { requestId }, keyDigest });
+    const outcome = await this.groups.do({ machineId, by: { requestId, traceContext: currentTraceparent() }, keyDigest });
     if (outcome === 'not plain') return null;
     this.metrics.heartbeats.inc({ outcome: 'kept', code: '' });
     return outcome;
@@ -79,7 +79,7 @@ export class HeartbeatsService implements OnApplicationShutdown {
   private async beatAs(caller: TenantPrincipal, machineId: string): Promise<MachineView> {
     const { environmentId, segmentId } = caller.tenant;
     const licenseId = caller.kind === 'license' ? caller.licenseId : null;
-    const outcome = await this.groups.do({ machineId, by: currentRequest(), keyDigest: null, environmentId, licenseId, segmentId });
+    const outcome = await this.groups.do({ machineId, by: currentTeller(), keyDigest: null, environmentId, licenseId, segmentId });
     return outcome === 'not plain' ? this.beatAlone(caller, machineId) : outcome.view;
   }
 

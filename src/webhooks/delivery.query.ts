@@ -111,16 +111,24 @@ export function keyOf({ environmentId }: { environmentId: string }, id: string):
   return `${environmentId} ${id}`;
 }
 
-/** The events of the claims, as everybody is told of them; by `keyOf`. Those that are no longer kept are not there. */
-export async function loadEvents(db: Db, claims: readonly Claimed[]): Promise<Map<string, EventView>> {
+/** An event to deliver. */
+export interface LoadedEvent {
+  /** As everybody is told of it. */
+  view: EventView;
+  /** Where in which trace it was written; told to nobody. */
+  traceContext: string | null;
+}
+
+/** The events of the claims; by `keyOf`. Those that are no longer kept are not there. */
+export async function loadEvents(db: Db, claims: readonly Claimed[]): Promise<Map<string, LoadedEvent>> {
   const rows = await db.$queryRaw<(Event & { environment: EnvironmentName })[]>`
     SELECT event.id, event.environment_id AS "environmentId", event.segment_id AS "segmentId", event.type,
            event.resource_type AS "resourceType", event.resource_id AS "resourceId", event.license_id AS "licenseId", event.data,
-           event.actor_type AS "actorType", event.actor_id AS "actorId", event.request_id AS "requestId",
+           event.actor_type AS "actorType", event.actor_id AS "actorId", event.request_id AS "requestId", event.trace_context AS "traceContext",
            event.occurred_at AS "occurredAt", event.created_at AS "createdAt", environment.name AS environment
       FROM event JOIN environment ON environment.id = event.environment_id
      WHERE event.id = ANY(${[...new Set(claims.map(({ eventId }) => eventId))]}::uuid[])`;
-  return new Map(rows.map((row) => [keyOf(row, row.id), toEventView(row, row.environment)]));
+  return new Map(rows.map((row) => [keyOf(row, row.id), { view: toEventView(row, row.environment), traceContext: row.traceContext }]));
 }
 
 /** A secret as it lies in the database. */

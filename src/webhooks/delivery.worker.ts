@@ -10,9 +10,20 @@ import { Metrics } from '../core/metrics.js';
 import { Recurring } from '../core/recurring.js';
 import { Role } from '../core/role.js';
 import { Signals } from '../core/signals.js';
+import { Tracing } from '../core/tracing.js';
 import { isSuccess } from '../domain/endpoint-health.js';
-import type { EventView } from '../events/events.dto.js';
-import { claimDue, type Claimed, findWaiting, giveBack, keyOf, loadEvents, loadSecrets, type SealedSecret } from './delivery.query.js';
+import {
+  claimDue,
+  type Claimed,
+  findWaiting,
+  giveBack,
+  keyOf,
+  type LoadedEvent,
+  loadEvents,
+  loadSecrets,
+  type SealedSecret,
+} from './delivery.query.js';
+import { noteOutcome, stepOfTry } from './delivery.spans.js';
 import { Lanes } from './lanes.js';
 import { DeliveryOutcomes } from './outcomes.js';
 import { type AttemptOutcome, WebhookSender } from './sender.js';
@@ -34,6 +45,8 @@ interface Parcel extends Claimed {
   claimedAt: Date;
   /** The event as JSON; null = it is no longer kept. */
   body: string | null;
+  eventType: string;
+  traceContext: string | null;
   secrets: string[];
 }
 
@@ -41,7 +54,7 @@ interface Parcel extends Claimed {
 interface Found {
   claims: Claimed[];
   /** By `keyOf`. */
-  events: Map<string, EventView>;
+  events: Map<string, LoadedEvent>;
   secrets: SealedSecret[];
 }
 
@@ -70,6 +83,7 @@ export class DeliveryWorker implements OnApplicationBootstrap, BeforeApplication
     private readonly clock: Clock,
     private readonly role: Role,
     private readonly metrics: Metrics,
+    private readonly tracing: Tracing,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
     this.work = new Recurring('deliveries could not be claimed', INTERVAL_MS, (goesOn) => this.claimAll(goesOn), logger);
@@ -112,7 +126,9 @@ export class DeliveryWorker implements OnApplicationBootstrap, BeforeApplication
       const shares = this.lanes.share(dueIds);
       const claims = shares.size === 0 ? [] : await claimDue(db, shares, claimedAt, new Date(claimedAt.getTime() + CLAIM_MS));
       const [events, secrets] =
-        claims.length === 0 ? [new Map<string, EventView>(), []] : [await loadEvents(db, claims), await loadSecrets(db, claims, claimedAt)];
+        claims.length === 0
+          ? [new Map<string, LoadedEvent>(), []]
+          : [await loadEvents(db, claims), await loadSecrets(db, claims, claimedAt)];
       return { nextDueAt: waiting[dueIds.length]?.dueAt, shares, claims, events, secrets };
     });
     this.setAlarm(found.nextDueAt);
@@ -123,19 +139,24 @@ export class DeliveryWorker implements OnApplicationBootstrap, BeforeApplication
 
   /** In the order in which they are to leave. */
   private pack({ claims, events, secrets }: Found, claimedAt: Date): Parcel[] {
-    const bodies = new Map([...events].map(([key, event]) => [key, JSON.stringify(event)]));
+    const bodies = new Map([...events].map(([key, { view }]) => [key, JSON.stringify(view)]));
     const secretsOf = new Map<string, string[]>();
     for (const secret of secrets) {
       const key = keyOf(secret, secret.endpointId);
       secretsOf.set(key, [...(secretsOf.get(key) ?? []), ...this.open(secret)]);
     }
     return claims
-      .map((claim) => ({
-        ...claim,
-        claimedAt,
-        body: bodies.get(keyOf(claim, claim.eventId)) ?? null,
-        secrets: secretsOf.get(keyOf(claim, claim.endpointId)) ?? [],
-      }))
+      .map((claim) => {
+        const event = events.get(keyOf(claim, claim.eventId));
+        return {
+          ...claim,
+          claimedAt,
+          body: bodies.get(keyOf(claim, claim.eventId)) ?? null,
+          eventType: event?.view.type ?? '',
+          traceContext: event?.traceContext ?? null,
+          secrets: secretsOf.get(keyOf(claim, claim.endpointId)) ?? [],
+        };
+      })
       .sort((a, b) => a.dueAt.getTime() - b.dueAt.getTime() || (a.position < b.position ? -1 : 1));
   }
 
@@ -175,13 +196,24 @@ export class DeliveryWorker implements OnApplicationBootstrap, BeforeApplication
   }
 
   /** Null = none was made, or what it came to says nothing: it is to be made again. */
-  private async attempt({ claimedAt, body, secrets, url, eventId }: Parcel): Promise<AttemptOutcome | null> {
+  private async attempt(parcel: Parcel): Promise<AttemptOutcome | null> {
+    const { claimedAt, body, secrets } = parcel;
     if (body === null) return notSent(this.clock.now(), 'The event is no longer kept.');
     if (secrets.length === 0) return notSent(this.clock.now(), 'There is no secret to sign with.');
     if (this.clock.now().getTime() - claimedAt.getTime() > LATEST_START_MS) return null;
-    const attempt = await this.sender.send({ url, secrets, eventId, body });
+    const attempt = await this.send({ ...parcel, body });
     // What breaks off because this process ends is nobody else's failure.
     return this.isStopping && attempt.responseCode === null ? null : attempt;
+  }
+
+  /** As a step of what wrote the event. The receiver is not told of the trace: it is the operator's, and no vendor's. */
+  private send(parcel: Parcel & { body: string }): Promise<AttemptOutcome> {
+    return this.tracing.goOn(parcel.traceContext, stepOfTry(parcel, parcel.eventType), async (span) => {
+      const { url, secrets, eventId, body } = parcel;
+      const attempt = await this.sender.send({ url, secrets, eventId, body });
+      if (span !== null) noteOutcome(span, attempt);
+      return attempt;
+    });
   }
 
   /** Give claims back. Where that fails they end by themselves. */
