@@ -560,6 +560,8 @@ async function answersOfEach(vendor: Vendor, operations: Operation[]): Promise<M
   const logged = (await call(api, 'GET', '/audit-logs')).body.data;
   await call(api, 'GET', `/audit-logs/${logged[0].id}`);
   await call(api, 'GET', '/audit-logs/verify');
+  for (const path of ['', '/expirations', '/retention', '/seats']) await call(api, 'GET', `/analytics${path}`);
+  await call(api, 'GET', '/analytics/timeseries?metric=licenses_created&groupBy=policyId');
   const happened = (await call(api, 'GET', '/events?type=license.*')).body.data;
   await call(api, 'GET', `/events/${happened[0].id}`);
 
