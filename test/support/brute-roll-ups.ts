@@ -82,12 +82,11 @@ export async function bruteRollUps(database: pg.Client, environmentId: string, e
   const sums: Sums = {};
   const happened = (metric: string, at: Date, segment: string | null, names: Record<string, string | null>, by = 1): void => {
     for (const seen of segmentsOf(segment))
-      for (const [dimension, name] of Object.entries({ all: '', ...names }))
-        for (const [unit, bucket] of [
-          ['all', '1970-01-01T00:00:00.000Z'],
-          ...(['day', 'hour'] as const).map((of) => [of, startOf(of, at)]),
-        ])
-          if (name !== null) add(sums, by, 'activity_count', 'value', seen, metric, dimension, unit!, bucket!, name);
+      for (const [dimension, name] of Object.entries<string | null>({ all: '', ...names }))
+        for (const unit of ['all', 'day', 'hour'] as const) {
+          const bucket = unit === 'all' ? '1970-01-01T00:00:00.000Z' : startOf(unit, at);
+          if (name !== null) add(sums, by, 'activity_count', 'value', seen, metric, dimension, unit, bucket, name);
+        }
   };
   for (const license of licenses) {
     const { product_id: productId, policy_id: policyId, segment_id: segment } = license;
