@@ -63,7 +63,8 @@ async function bothOf(environmentId: string): Promise<{ stored: Sums; brute: Sum
 
 const rebuild = async (vendor: Vendor): Promise<unknown> => {
   const { code, stdout, stderr } = await latchkeyProcess(['analytics', 'rebuild', '--account', vendor.account.slug, '--json']);
-  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  // On a busy machine it tells how far it is.
+  expect([code, stderr.replaceAll(/^.* licenses, \d+ machines\n/gm, '')]).toEqual([0, '']);
   return JSON.parse(stdout);
 };
 
@@ -102,8 +103,7 @@ describe('what can be told from rows', () => {
     const others = (async () => {
       while (going.on) await Promise.all([lives.step(), lives.step(), lives.step(), lives.step()]);
     })();
-    const rebuilt = await rebuild(vendor);
-    going.on = false;
+    const rebuilt = await rebuild(vendor).finally(() => (going.on = false));
     await others;
     expect(rebuilt).toMatchObject([
       { account: vendor.account.slug, environment: 'live' },

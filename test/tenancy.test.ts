@@ -7,6 +7,7 @@ import { v7 as uuidv7 } from 'uuid';
 import { offlineRequest } from './support/offline-request.js';
 import { anyone, Client, type Reply, send, withLicense } from './support/client.js';
 import { eventsArePassedOn } from './support/outbox.js';
+import { rollUpsAreKept } from './support/roll-ups.js';
 import { sharedServer } from './support/shared-server.js';
 import { testDatabaseUrl } from './support/settings.js';
 import { expectStatus, Vendor } from './support/vendor.js';
@@ -160,6 +161,7 @@ const verdicts = ['POST /api/v1/licenses/{id}/validate', 'POST /api/v1/licenses/
 
 /** Tables of which no role of ours may change a row, be it its own or not: rows come, and at most go. */
 const appendOnly = [
+  'tally_change',
   'audit_entry',
   'event',
   'former_state',
@@ -174,7 +176,20 @@ const fixedInPlace = ['signing_key', 'webhook_secret', 'webhook_delivery'];
 /** To which a tenant's work adds nothing. */
 const readOnly = ['event_feed', 'webhook_attempt'];
 /** Which a tenant's work does not read: rows are there for a moment, until they are taken away across tenants. */
-const passing = ['event_outbox'];
+const passing = ['event_outbox', 'tally_change'];
+/** Which are kept across tenants, and a tenant's work reads at most. */
+const rollUps = [
+  'activity_count',
+  'cohort_tally',
+  'dead_machine_tally',
+  'license_month',
+  'license_tally',
+  'name_month',
+  'seat_tally',
+  'sighting',
+];
+/** Which a tenant's work has nothing to do with; here without rows. */
+const unread = ['sighting'];
 
 /** Routes whose body belongs to no tenant. */
 const tenantless = [
@@ -223,6 +238,7 @@ describe('tenancy', () => {
       foreign: [await environmentOf(b, 'live'), await environmentOf(b, 'test'), await environmentOf(a, 'test')],
     };
     await eventsArePassedOn(database, a.account.id, b.account.id);
+    await rollUpsAreKept(database, a.account.id, b.account.id);
     foreignRowsBefore = await rowsOf(environments.foreign);
   });
   afterAll(async () => {
@@ -270,6 +286,7 @@ describe('tenancy', () => {
     );
     const { rows: events } = await database.query<{ id: string }>('SELECT id FROM event WHERE resource_id = $1', [license.id]);
     const webhook = await create('/webhooks', { url: 'https://1.1.1.1/x', events: ['webhook.disabled'] });
+    await addRollUps(environmentId, policy.id, license.id);
     return {
       auditEntry,
       event: events[0]!.id,
@@ -293,6 +310,18 @@ describe('tenancy', () => {
       userEmail,
       memberEmail,
     };
+  }
+
+  /** Roll-ups of what does not happen here: deaths, and months of validations. */
+  async function addRollUps(environmentId: string, policyId: string, licenseId: string): Promise<void> {
+    const [segment, month] = ['00000000-0000-0000-0000-000000000000', '2190-01-01T00:00:00Z'];
+    await database.query('INSERT INTO dead_machine_tally VALUES ($1, $2, $3, 1)', [environmentId, segment, policyId]);
+    await database.query('INSERT INTO license_month (environment_id, month, license_id, validations) VALUES ($1, $2, $3, 1)', [
+      environmentId,
+      month,
+      licenseId,
+    ]);
+    await database.query("INSERT INTO name_month VALUES ($1, $2, $3, 'fingerprint', $4, 1)", [environmentId, segment, month, licenseId]);
   }
 
   /** That failed, after one try; and a stream of the environment that is open for ever. */
@@ -345,6 +374,7 @@ describe('tenancy', () => {
   /** How many rows each of these environments has, table by table. */
   async function rowCounts(environmentIds: string[]): Promise<Record<string, number>> {
     await eventsArePassedOn(database, a.account.id, b.account.id);
+    await rollUpsAreKept(database, a.account.id, b.account.id);
     return Object.fromEntries(Object.entries(await rowsOf(environmentIds)).map(([table, rows]) => [table, rows.length]));
   }
 
@@ -666,7 +696,8 @@ describe('tenancy', () => {
 
   it('has left every foreign row as it was', async () => {
     const after = await rowsOf(environments.foreign);
-    for (const table of await tenantTables()) expect([table, (after[table] ?? []).length > 0]).toEqual([table, !passing.includes(table)]);
+    for (const table of await tenantTables())
+      expect([table, (after[table] ?? []).length > 0]).toEqual([table, ![...passing, ...unread].includes(table)]);
     expect(after).toEqual(foreignRowsBefore);
   });
 
@@ -693,7 +724,7 @@ describe('tenancy', () => {
     const asTenant = (text: string, values: unknown[] = []) =>
       asRole('latchkey_tenant', { 'app.environment_id': environments.own, 'app.account_id': a.account.id }, text, values);
 
-    const readTables = async (): Promise<string[]> => (await tenantTables()).filter((table) => !passing.includes(table));
+    const readTables = async (): Promise<string[]> => (await tenantTables()).filter((table) => ![...passing, ...unread].includes(table));
 
     it('has row security enabled and forced on every table', async () => {
       const { rows } = await database.query<{ name: string }>(
@@ -762,7 +793,7 @@ describe('tenancy', () => {
     it('writes into no other environment', async () => {
       for (const table of await tenantTables()) {
         const elsewhere = environments.foreign[0];
-        const isKept = appendOnly.includes(table) || fixedInPlace.includes(table);
+        const isKept = [...appendOnly, ...fixedInPlace, ...rollUps].includes(table);
         const [denied, hidden] = [/^42501 permission denied/, /^42501 .*row-level security/];
         const refusal = isKept ? denied : hidden;
         const moved = await asTenant(`UPDATE ${table} SET environment_id = $1`, [elsewhere]);
@@ -771,7 +802,7 @@ describe('tenancy', () => {
           `INSERT INTO ${table} SELECT (jsonb_populate_record(row, jsonb_build_object('environment_id', $1::text))).* FROM ${table} AS row LIMIT 1`,
           [elsewhere],
         );
-        const isClosed = readOnly.includes(table) || passing.includes(table);
+        const isClosed = [...readOnly, ...passing, ...rollUps].includes(table);
         expect({ table, refusal: copied.refusal }).toEqual({ table, refusal: expect.stringMatching(isClosed ? denied : hidden) });
         if (isKept) continue;
         const touched = await asTenant(`UPDATE ${table} SET environment_id = environment_id WHERE environment_id = $1`, [elsewhere]);
@@ -932,6 +963,18 @@ const allowedAcrossTenants: Record<string, string> = {
   'accounts/accounts.service.ts: create an account': 'its environments are not there yet',
   'accounts/accounts.service.ts: list accounts': 'for the operator: the platform token or the command line',
   'accounts/accounts.service.ts: suspend or reinstate an account': 'for the operator: the platform token or the command line',
+  'analytics/rebuild.service.ts: clear the roll-ups of an environment':
+    'of the environment that the operator named, which no tenant writes',
+  'analytics/rebuild.service.ts: hold the turn to rebuild roll-ups': 'touches no row: a lock of the database',
+  'analytics/rebuild.service.ts: rebuild the roll-ups of an environment': 'sums of rows that were read within that environment',
+  'analytics/rebuild.service.ts: wait for the turn to rebuild roll-ups': 'touches no row: a lock of the database',
+  'analytics/roll-up-retention.worker.ts: forget processes that are gone': 'of servers, by nothing but their age',
+  'analytics/roll-up-retention.worker.ts: remove analytics that are kept no longer':
+    'of everyone, by nothing but their age, or that they are zero',
+  'analytics/roll-up-retention.worker.ts: walk through environments': 'their ids alone',
+  'analytics/roll-up.worker.ts: keep the roll-ups of analytics': 'changes of every tenant, each folded into rows of its own environment',
+  'licenses/validation-counts.ts: KEEP_BATCH':
+    'what a process has validated, of many tenants: each count names its environment; can only insert',
   'api-keys/current-key.service.ts: show a user key to itself': 'its own row, by its own id; it may have been made in another account',
   'api-keys/leak-check.service.ts: record that a key leaked': 'whoever finds a key knows no account: the tenant is what is asked for',
   'audit/audit-chain.worker.ts: find entries to link into the audit chains': 'chains of every tenant are extended by the same worker',

@@ -40,14 +40,9 @@ export async function readPortion(db: Db, of: Tallied, after: string, count: num
   return portion ?? { count: 0, states: '[]', lastId: null };
 }
 
-/** What waits of the tenant is in its rows already. */
-export async function dropWaiting(db: Db, environmentId: string): Promise<void> {
-  await db.$executeRaw`DELETE FROM tally_change WHERE environment_id = ${environmentId}::uuid`;
-}
-
-/** All that `CHANGES_ADD_UP` (fold.query.ts) writes for 'rebuilt_license', 'machine' and 'death'. */
+/** What waits, which is in the rows already; and all that `CHANGES_ADD_UP` (fold.query.ts) writes for 'rebuilt_license', 'machine' and 'death'. */
 export async function clearDerived(db: Db, environmentId: string): Promise<void> {
-  for (const table of ['license_tally', 'seat_tally', 'dead_machine_tally', 'cohort_tally'])
+  for (const table of ['tally_change', 'license_tally', 'seat_tally', 'dead_machine_tally', 'cohort_tally'])
     await db.$executeRaw`DELETE FROM ${Prisma.raw(table)} WHERE environment_id = ${environmentId}::uuid`;
   await db.$executeRaw`
     DELETE FROM activity_count WHERE environment_id = ${environmentId}::uuid AND metric NOT IN ('validations', 'licenses_expired')`;

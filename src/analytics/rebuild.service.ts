@@ -3,7 +3,7 @@ import { Database, type Tenant } from '../core/database.js';
 import { takeTurn } from '../core/recurring.js';
 import { LatchkeyError } from '../domain/errors.js';
 import { foldStates, type TalliedKind } from './fold.query.js';
-import { clearDerived, dropWaiting, FIRST, queueForTurn, readPortion, type Tallied, tallied } from './rebuild.query.js';
+import { clearDerived, FIRST, queueForTurn, readPortion, type Tallied, tallied } from './rebuild.query.js';
 
 /** Rows that one statement takes; a second's work. */
 const PORTION = 20_000;
@@ -56,7 +56,6 @@ export class RebuildService {
     const { environmentId } = tenant;
     const isOurs = await this.database.acrossTenants('hold the turn to rebuild roll-ups', (db) => takeTurn(db, 'rollUps'));
     if (!isOurs) return null;
-    await this.database.within(tenant, (db) => dropWaiting(db, environmentId));
     await this.database.acrossTenants('clear the roll-ups of an environment', (db) => clearDerived(db, environmentId));
     const rebuilt: Rebuilt = { licenses: 0, machines: 0, deaths: 0 };
     for (const of of tallied) {
