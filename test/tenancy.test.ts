@@ -159,7 +159,25 @@ const validBodies: Record<string, (world: World) => object> = {
 /** Routes whose body is held against their license, and names nothing that is looked for: the answer is a verdict. */
 const verdicts = ['POST /api/v1/licenses/{id}/validate', 'POST /api/v1/licenses/{id}/explain'];
 
-/** What analytics are answered from: kept across tenants. */
+/** Tables of which no role of ours may change a row, be it its own or not: rows come, and at most go. */
+const appendOnly = [
+  'tally_change',
+  'audit_entry',
+  'event',
+  'former_state',
+  'license_term',
+  'machine_component',
+  'event_outbox',
+  'event_feed',
+  'webhook_attempt',
+];
+/** Of which a tenant's work changes some columns, and never whose a row is. */
+const fixedInPlace = ['signing_key', 'webhook_secret', 'webhook_delivery'];
+/** To which a tenant's work adds nothing. */
+const readOnly = ['event_feed', 'webhook_attempt'];
+/** Which a tenant's work does not read: rows are there for a moment, until they are taken away across tenants. */
+const passing = ['event_outbox', 'tally_change'];
+/** Which are kept across tenants, and a tenant's work reads at most. */
 const rollUps = [
   'activity_count',
   'cohort_tally',
@@ -170,26 +188,7 @@ const rollUps = [
   'seat_tally',
   'sighting',
 ];
-/** Tables of which no role of ours may change a row, be it its own or not: rows come, and at most go. */
-const appendOnly = [
-  'audit_entry',
-  'event',
-  'former_state',
-  'license_term',
-  'machine_component',
-  'event_outbox',
-  'event_feed',
-  'webhook_attempt',
-  'tally_change',
-  ...rollUps,
-];
-/** Of which a tenant's work changes some columns, and never whose a row is. */
-const fixedInPlace = ['signing_key', 'webhook_secret', 'webhook_delivery'];
-/** To which a tenant's work adds nothing. */
-const readOnly = ['event_feed', 'webhook_attempt', ...rollUps];
-/** Which a tenant's work does not read: rows are there for a moment, until they are taken away across tenants. */
-const passing = ['event_outbox', 'tally_change'];
-/** Which a tenant's work does not read either. */
+/** Which a tenant's work has nothing to do with; here without rows. */
 const unread = ['sighting'];
 
 /** Routes whose body belongs to no tenant. */
@@ -240,7 +239,6 @@ describe('tenancy', () => {
     };
     await eventsArePassedOn(database, a.account.id, b.account.id);
     await rollUpsAreKept(database, a.account.id, b.account.id);
-    for (const id of [environments.own, ...environments.foreign]) await addRareRollUps(id);
     foreignRowsBefore = await rowsOf(environments.foreign);
   });
   afterAll(async () => {
@@ -288,6 +286,7 @@ describe('tenancy', () => {
     );
     const { rows: events } = await database.query<{ id: string }>('SELECT id FROM event WHERE resource_id = $1', [license.id]);
     const webhook = await create('/webhooks', { url: 'https://1.1.1.1/x', events: ['webhook.disabled'] });
+    await addRollUps(environmentId, policy.id, license.id);
     return {
       auditEntry,
       event: events[0]!.id,
@@ -311,6 +310,18 @@ describe('tenancy', () => {
       userEmail,
       memberEmail,
     };
+  }
+
+  /** Roll-ups of what does not happen here: deaths, and months of validations. */
+  async function addRollUps(environmentId: string, policyId: string, licenseId: string): Promise<void> {
+    const [segment, month] = ['00000000-0000-0000-0000-000000000000', '2190-01-01T00:00:00Z'];
+    await database.query('INSERT INTO dead_machine_tally VALUES ($1, $2, $3, 1)', [environmentId, segment, policyId]);
+    await database.query('INSERT INTO license_month (environment_id, month, license_id, validations) VALUES ($1, $2, $3, 1)', [
+      environmentId,
+      month,
+      licenseId,
+    ]);
+    await database.query("INSERT INTO name_month VALUES ($1, $2, $3, 'fingerprint', $4, 1)", [environmentId, segment, month, licenseId]);
   }
 
   /** That failed, after one try; and a stream of the environment that is open for ever. */
@@ -363,18 +374,8 @@ describe('tenancy', () => {
   /** How many rows each of these environments has, table by table. */
   async function rowCounts(environmentIds: string[]): Promise<Record<string, number>> {
     await eventsArePassedOn(database, a.account.id, b.account.id);
+    await rollUpsAreKept(database, a.account.id, b.account.id);
     return Object.fromEntries(Object.entries(await rowsOf(environmentIds)).map(([table, rows]) => [table, rows.length]));
-  }
-
-  /** What is there once copies were validated and a machine has died. */
-  async function addRareRollUps(environmentId: string): Promise<void> {
-    for (const [table, columns, values] of [
-      ['dead_machine_tally', 'segment_id, policy_id, machines', 'gen_random_uuid(), gen_random_uuid(), 1'],
-      ['license_month', 'month, license_id', `'2026-01-01Z', gen_random_uuid()`],
-      ['name_month', 'segment_id, month, kind, name, validations', `gen_random_uuid(), '2026-01-01Z', 'ip', '203.0.113.9', 1`],
-      ['sighting', 'month, license_id, kind, name', `'2026-01-01Z', gen_random_uuid(), 'ip', '203.0.113.9'`],
-    ] as const)
-      await database.query(`INSERT INTO ${table} (environment_id, ${columns}) VALUES ($1, ${values})`, [environmentId]);
   }
 
   async function tenantTables(): Promise<string[]> {
@@ -694,9 +695,9 @@ describe('tenancy', () => {
   });
 
   it('has left every foreign row as it was', async () => {
-    await rollUpsAreKept(database, a.account.id, b.account.id);
     const after = await rowsOf(environments.foreign);
-    for (const table of await tenantTables()) expect([table, (after[table] ?? []).length > 0]).toEqual([table, !passing.includes(table)]);
+    for (const table of await tenantTables())
+      expect([table, (after[table] ?? []).length > 0]).toEqual([table, ![...passing, ...unread].includes(table)]);
     expect(after).toEqual(foreignRowsBefore);
   });
 
@@ -792,7 +793,7 @@ describe('tenancy', () => {
     it('writes into no other environment', async () => {
       for (const table of await tenantTables()) {
         const elsewhere = environments.foreign[0];
-        const isKept = appendOnly.includes(table) || fixedInPlace.includes(table);
+        const isKept = [...appendOnly, ...fixedInPlace, ...rollUps].includes(table);
         const [denied, hidden] = [/^42501 permission denied/, /^42501 .*row-level security/];
         const refusal = isKept ? denied : hidden;
         const moved = await asTenant(`UPDATE ${table} SET environment_id = $1`, [elsewhere]);
@@ -801,21 +802,15 @@ describe('tenancy', () => {
           `INSERT INTO ${table} SELECT (jsonb_populate_record(row, jsonb_build_object('environment_id', $1::text))).* FROM ${table} AS row LIMIT 1`,
           [elsewhere],
         );
-        const isClosed = readOnly.includes(table) || passing.includes(table);
-        // Of these none waits that could be copied; putting one there is tried below.
-        if (table === 'tally_change') continue;
+        const isClosed = [...readOnly, ...passing, ...rollUps].includes(table);
         expect({ table, refusal: copied.refusal }).toEqual({ table, refusal: expect.stringMatching(isClosed ? denied : hidden) });
         if (isKept) continue;
         const touched = await asTenant(`UPDATE ${table} SET environment_id = environment_id WHERE environment_id = $1`, [elsewhere]);
         expect({ table, count: touched.rowCount, refusal: touched.refusal }).toEqual({ table, count: 0, refusal: undefined });
       }
-      for (const put of [
-        'INSERT INTO event_outbox (environment_id, event_id) VALUES ($1, gen_random_uuid())',
-        "INSERT INTO tally_change (environment_id, kind) VALUES ($1, 'none')",
-      ]) {
-        expect((await asTenant(put, [environments.foreign[0]])).refusal).toMatch(/^42501 .*row-level security/);
-        expect((await asTenant(put, [environments.own])).refusal).toBeUndefined();
-      }
+      const put = 'INSERT INTO event_outbox (environment_id, event_id) VALUES ($1, gen_random_uuid())';
+      expect((await asTenant(put, [environments.foreign[0]])).refusal).toMatch(/^42501 .*row-level security/);
+      expect((await asTenant(put, [environments.own])).refusal).toBeUndefined();
       const renamed = await asTenant('UPDATE account SET name = name WHERE id = $1', [b.account.id]);
       expect([renamed.rowCount, renamed.refusal]).toEqual([0, undefined]);
     });
@@ -825,9 +820,7 @@ describe('tenancy', () => {
         const { rowCount, refusal } = await asTenant(`DELETE FROM ${table} WHERE environment_id = $1`, [environments.foreign[0]]);
         if (refusal === undefined)
           expect([table, rowCount]).toEqual([
-            expect.stringMatching(
-              /_entitlement$|^former_license_key$|^license_term$|^machine_|^webhook_secret$|^event_interest$|^tally_change$/,
-            ),
+            expect.stringMatching(/_entitlement$|^former_license_key$|^license_term$|^machine_|^webhook_secret$|^event_interest$/),
             0,
           ]);
         else expect([table, refusal]).toEqual([table, expect.stringMatching(/^42501 permission denied/)]);
@@ -971,7 +964,18 @@ const allowedAcrossTenants: Record<string, string> = {
   'accounts/accounts.service.ts: list accounts': 'for the operator: the platform token or the command line',
   'accounts/accounts.service.ts: suspend or reinstate an account': 'for the operator: the platform token or the command line',
   'analytics/freshness.ts: FIND_OLDEST_WAITING': 'a time and nothing else: what a process has validated waits in rows of many tenants',
-  'analytics/roll-up.worker.ts: keep the roll-ups of analytics': 'of all tenants in one statement; each row adds up in its own environment',
+  'analytics/rebuild.service.ts: clear the roll-ups of an environment':
+    'of the environment that the operator named, which no tenant writes',
+  'analytics/rebuild.service.ts: hold the turn to rebuild roll-ups': 'touches no row: a lock of the database',
+  'analytics/rebuild.service.ts: rebuild the roll-ups of an environment': 'sums of rows that were read within that environment',
+  'analytics/rebuild.service.ts: wait for the turn to rebuild roll-ups': 'touches no row: a lock of the database',
+  'analytics/roll-up-retention.worker.ts: forget processes that are gone': 'of servers, by nothing but their age',
+  'analytics/roll-up-retention.worker.ts: remove analytics that are kept no longer':
+    'of everyone, by nothing but their age, or that they are zero',
+  'analytics/roll-up-retention.worker.ts: walk through environments': 'their ids alone',
+  'analytics/roll-up.worker.ts: keep the roll-ups of analytics': 'changes of every tenant, each folded into rows of its own environment',
+  'licenses/validation-counts.ts: KEEP_BATCH':
+    'what a process has validated, of many tenants: each count names its environment; can only insert',
   'api-keys/current-key.service.ts: show a user key to itself': 'its own row, by its own id; it may have been made in another account',
   'api-keys/leak-check.service.ts: record that a key leaked': 'whoever finds a key knows no account: the tenant is what is asked for',
   'audit/audit-chain.worker.ts: find entries to link into the audit chains': 'chains of every tenant are extended by the same worker',
@@ -985,8 +989,6 @@ const allowedAcrossTenants: Record<string, string> = {
   'auth/key-use.worker.ts: keep the last use of keys': 'times of many keys in one statement; can write nothing else',
   'core/readiness.ts: FIND_OWN_KEY': 'whether the master key of this process was rotated out, of no tenant',
   'core/readiness.ts: see how long events have waited': 'an age and nothing else, of whichever tenant the oldest is',
-  'service/watch.ts: count the seats in use': 'one number, for the operator',
-  'service/watch.ts: count what waits to be passed on and to be delivered': 'numbers and ages alone, for the operator',
   'events/retention.worker.ts: remove events that are kept no longer': 'of everyone, by nothing but their age',
   'events/retention.worker.ts: remove what ended with its time': 'of everyone, by nothing but their end',
   'auth/license-keys.ts: FIND_ACCOUNT': 'from an id or slug to an id, to compare it with the account of a credential',
@@ -1012,7 +1014,6 @@ const allowedAcrossTenants: Record<string, string> = {
   'licenses/offline-digest.worker.ts: find licenses without an offline digest':
     'of all tenants, by nothing but that they have none; each is then made within its own',
   'licenses/last-validated.worker.ts: keep lastValidatedAt of licenses': 'times of many licenses in one statement; can write nothing else',
-  'licenses/validation-counts.ts: KEEP_BATCH': 'how many validations a process has answered, of many tenants; can only insert',
   'licenses/validation-events.service.ts: FIND_REST_OF_LICENSES': 'licenses of many tenants in one statement, each validated by its own',
   'licenses/validation-events.service.ts: KEEP_EVENTS': 'events of those, each with the environment of its license; can only insert',
   'licenses/validation.service.ts: FIND_VALIDATION_FACTS': 'validate-key: the key itself says whose license it is',

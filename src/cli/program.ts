@@ -1,6 +1,7 @@
 import { Command, CommanderError, Help, Option } from 'commander';
 import { VERSION } from '../core/version.js';
 import type { CreateAccountOptions } from './accounts.js';
+import type { RebuildOptions } from './analytics-rebuild.js';
 import type { TailOptions } from './events.js';
 import type { AuditKeysOptions, CreateKeyOptions, RotateKeyOptions, TenantOptions } from './keys.js';
 import type { ExportOptions, ImportOptions } from './license-files.js';
@@ -42,6 +43,7 @@ function createProgram(): Command {
     program.command('licenses').description('licenses: create, show, list, validate, import, export, and what can be done to them'),
   );
   addEvents(program.command('events').description('events: follow them as they happen, over HTTP'));
+  addRebuild(program.command('analytics').description('analytics: make the numbers anew'));
   addMasterKey(program.command('master-key').description('the master key: rotate and status'));
   addDatabase(program.command('db').description('the database: migrate and status'));
   return program;
@@ -214,6 +216,22 @@ function addEvents(events: Command): void {
     .option('--since <event id>', 'begin behind this event; absent = now')
     .option('--json', 'print one JSON document a line, as the API has it')
     .action(perform(async (options: TailOptions) => (await import('./events.js')).tailEvents(options)));
+}
+
+function addRebuild(analytics: Command): void {
+  command(
+    analytics,
+    'rebuild',
+    'make anew what can be told from licenses and machines as they are; validations and expiries stay as counted',
+  )
+    .option('--account <account>', 'slug or id of the account; absent = every account')
+    .addHelpText(
+      'after',
+      `
+Servers go on. Until an environment is done, dashboards show its old numbers; meanwhile new ones are kept up for nobody, and caught
+up with afterwards.`,
+    )
+    .action(perform(async (options: RebuildOptions) => (await import('./analytics-rebuild.js')).rebuildAnalytics(options)));
 }
 
 function addMasterKey(masterKey: Command): void {
