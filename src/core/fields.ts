@@ -254,6 +254,11 @@ export function Nested(type: () => new () => object, options: FieldOptions & { l
   return field(options, { type: () => type(), isArray: options.list === true }, []);
 }
 
+/** Part of an answer: how many there are, by name. Not for input. */
+export function CountsByName(options: FieldOptions): PropertyDecorator {
+  return field(options, { type: 'object', additionalProperties: { type: 'integer' } }, []);
+}
+
 /** Part of an answer: an object whose fields depend on what it is about. Not for input. */
 export function AnyObject(options: FieldOptions): PropertyDecorator {
   return field(options, { type: 'object', additionalProperties: true }, []);

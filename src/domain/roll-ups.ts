@@ -28,3 +28,12 @@ export const OTHER_NAMES = '(other)';
 
 /** A license is told apart on so many fingerprints, and so many addresses, a month: more say no more. */
 export const SIGHTINGS_PER_LICENSE = 1000;
+
+/** What a process has validated is written at least so often, and waits in its memory until then. */
+export const FLUSH_INTERVAL_MS = 500;
+
+/** How fresh the roll-ups are: all that was done before this time is in them. `waitsSince`: the oldest that waits to be folded. */
+export function freshAsOf(now: Date, waitsSince: Date | null): Date {
+  const oldest = waitsSince === null ? now.getTime() : Math.min(now.getTime(), waitsSince.getTime());
+  return new Date(oldest - FLUSH_INTERVAL_MS);
+}

@@ -4,11 +4,10 @@ import { v7 as uuidv7 } from 'uuid';
 import { Database } from '../core/database.js';
 import { LOGGER } from '../core/logger.js';
 import { Recurring } from '../core/recurring.js';
+import { FLUSH_INTERVAL_MS } from '../domain/roll-ups.js';
 import { coarse, countOf, sortOf, type ValidationCount } from '../domain/validation-count.js';
 import type { Decision } from './validation-events.service.js';
 
-/** What is counted is written at least so often (docs/decisions/0022-roll-ups.md). */
-const FLUSH_INTERVAL_MS = 500;
 /** Sorts in one row. */
 const BATCH = 2000;
 /** Sorts that are kept apart while they cannot be written; more are counted without their details. */
