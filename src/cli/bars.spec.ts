@@ -98,7 +98,6 @@ describe('colours', () => {
     ] as const;
     const drawn = barsOf(counts, { ...plain, isColoured: true });
     expect(drawn).toContain('\u001b[36m█');
-    // eslint-disable-next-line no-control-regex -- what it is about
     expect(drawn.replace(/\u001b\[\d+m/g, '')).toBe(barsOf(counts, plain));
   });
 });
