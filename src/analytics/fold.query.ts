@@ -125,6 +125,20 @@ export async function foldChanges(db: Db, count: number): Promise<number> {
   return folded?.changes ?? 0;
 }
 
+/** What a row that is tallied is to the roll-ups; an expiry that was announced is counted of `license` alone. */
+export type TalliedKind = 'rebuilt_license' | 'machine' | 'death';
+
+/** Add what rows of an environment come to, as if each came now; `states` is a JSON array of what `tallied` made of them. */
+export async function foldStates(db: Db, environmentId: string, kind: TalliedKind, states: string): Promise<void> {
+  await db.$queryRaw`
+    WITH taken AS MATERIALIZED (
+      SELECT ${environmentId}::uuid AS environment_id, ${kind}::text AS kind, NULL::jsonb AS before, state AS after
+        FROM jsonb_array_elements(${states}::jsonb) AS state
+    ),
+    ${CHANGES_ADD_UP}
+    SELECT count(*)::int AS rows FROM taken`;
+}
+
 /** What the validations of the taken batches come to. What a caller can make up is told apart up to a limit. */
 const VALIDATIONS_ADD_UP = Prisma.sql`
          source AS (
@@ -149,21 +163,24 @@ const VALIDATIONS_ADD_UP = Prisma.sql`
         LEFT JOIN policy ON policy.id = license.policy_id
         LEFT JOIN machine ON machine.id = sort."machineId"
        WHERE taken.sequence > COALESCE(folded.last_sequence, 0)
+    ), sent AS (
+      SELECT environment_id, day, version, sum(count) AS validations,
+             EXISTS (SELECT FROM activity_count AS known
+                      WHERE known.environment_id = seen.environment_id AND known.segment_id = ${whole} AND known.metric = 'validations'
+                        AND known.dimension = 'version' AND known.unit = 'day' AND known.bucket = seen.day AND known.name = seen.version) AS is_known
+        FROM seen WHERE version IS NOT NULL GROUP BY environment_id, day, version
+    ), day AS (
+      SELECT sent.environment_id, sent.day,
+             (SELECT count(*) FROM activity_count AS known
+               WHERE known.environment_id = sent.environment_id AND known.segment_id = ${whole} AND known.metric = 'validations'
+                 AND known.dimension = 'version' AND known.unit = 'day' AND known.bucket = sent.day AND known.name <> ${OTHER_NAMES}) AS versions
+        FROM sent GROUP BY sent.environment_id, sent.day
     ), version AS (
       -- Those of the day that are known first, then the most frequent.
-      SELECT sent.environment_id, sent.day, sent.version,
-             sent.is_known OR known.versions + row_number() OVER (PARTITION BY sent.environment_id, sent.day, sent.is_known
-                                                                  ORDER BY sent.validations DESC, sent.version) <= ${VERSIONS_PER_DAY}::int AS is_told
-        FROM (SELECT environment_id, day, version, sum(count) AS validations,
-                     EXISTS (SELECT FROM activity_count AS known
-                              WHERE known.environment_id = seen.environment_id AND known.segment_id = ${whole}
-                                AND known.metric = 'validations' AND known.dimension = 'version' AND known.unit = 'day'
-                                AND known.bucket = seen.day AND known.name = seen.version) AS is_known
-                FROM seen WHERE version IS NOT NULL GROUP BY environment_id, day, version) AS sent
-       CROSS JOIN LATERAL (SELECT count(*) AS versions FROM activity_count AS known
-                            WHERE known.environment_id = sent.environment_id AND known.segment_id = ${whole}
-                              AND known.metric = 'validations' AND known.dimension = 'version' AND known.unit = 'day'
-                              AND known.bucket = sent.day) AS known
+      SELECT environment_id, day, sent.version,
+             sent.is_known OR day.versions + row_number() OVER (PARTITION BY environment_id, day, sent.is_known
+                                                                ORDER BY sent.validations DESC, sent.version) <= ${VERSIONS_PER_DAY}::int AS is_told
+        FROM sent JOIN day USING (environment_id, day)
     ), counted AS (
       INSERT INTO activity_count (environment_id, segment_id, metric, dimension, unit, bucket, name, value)
       SELECT seen.environment_id, seen_by.segment_id, 'validations', dimension.dimension, unit.name, unit.bucket, dimension.name, sum(seen.count)
@@ -184,13 +201,19 @@ const VALIDATIONS_ADD_UP = Prisma.sql`
        WHERE name.name IS NOT NULL GROUP BY 1, 2, 3, 4, 5, 6
     ), told AS (
       -- A license that has been seen as all too many is no longer told apart, but for what it was seen as before.
-      SELECT named.*
-        FROM named
-        LEFT JOIN license_month AS known
-               ON known.environment_id = named.environment_id AND known.month = named.month AND known.license_id = named.license_id
-       WHERE COALESCE(CASE named.kind WHEN 'ip' THEN known.ips ELSE known.fingerprints END, 0) < ${SIGHTINGS_PER_LICENSE}::int
-          OR EXISTS (SELECT FROM sighting WHERE sighting.environment_id = named.environment_id AND sighting.month = named.month
-                        AND sighting.license_id = named.license_id AND sighting.kind = named.kind AND sighting.name = named.name)
+      SELECT ranked.*
+        FROM (SELECT named.*, was.is_known,
+                     CASE named.kind WHEN 'ip' THEN COALESCE(known.ips, 0) ELSE COALESCE(known.fingerprints, 0) END
+                     + row_number() OVER (PARTITION BY named.environment_id, named.month, named.license_id, named.kind, was.is_known
+                                          ORDER BY named.validations DESC, named.name) AS place
+                FROM named
+                LEFT JOIN license_month AS known
+                       ON known.environment_id = named.environment_id AND known.month = named.month AND known.license_id = named.license_id
+               CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM sighting
+                                                   WHERE sighting.environment_id = named.environment_id AND sighting.month = named.month
+                                                     AND sighting.license_id = named.license_id AND sighting.kind = named.kind
+                                                     AND sighting.name = named.name) AS is_known) AS was) AS ranked
+       WHERE is_known OR place <= ${SIGHTINGS_PER_LICENSE}::int
     ), first_seen AS (
       INSERT INTO sighting (environment_id, month, license_id, kind, name)
       SELECT environment_id, month, license_id, kind, name FROM told

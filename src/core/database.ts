@@ -21,6 +21,12 @@ export interface Tenant {
   segmentId: string | null;
 }
 
+interface TransactionOptions {
+  maxWait: number;
+  timeout: number;
+  isolationLevel?: 'RepeatableRead';
+}
+
 /** The client inside a unit of work: queries, no way to begin or end transactions. */
 export type Db = Prisma.TransactionClient;
 
@@ -101,9 +107,10 @@ export class Database {
 
   /**
    * Every unit of work that `work` leads to, in one transaction: when this resolves all of them are kept, when it rejects
-   * none is. Units take turns; each still says whose data it may touch.
+   * none is. Units take turns; each still says whose data it may touch. Under `RepeatableRead` all of them see the database as it
+   * was at the first, and whoever writes what another has changed since fails (SQLSTATE 40001).
    */
-  async inOneTransaction<T>(work: () => Promise<T>, timeoutMs = WORK_TIMEOUT_MS): Promise<T> {
+  async inOneTransaction<T>(work: () => Promise<T>, timeoutMs = WORK_TIMEOUT_MS, isolationLevel?: 'RepeatableRead'): Promise<T> {
     const kept: (() => void)[] = [];
     const shareOne = async (db: Db): Promise<T> => {
       const transaction = new SharedTransaction(db, kept);
@@ -113,7 +120,7 @@ export class Database {
         await transaction.close();
       }
     };
-    const result = await this.commit(shareOne, { maxWait: ACQUIRE_TIMEOUT_MS, timeout: timeoutMs });
+    const result = await this.commit(shareOne, { maxWait: ACQUIRE_TIMEOUT_MS, timeout: timeoutMs, isolationLevel });
     for (const action of kept) action();
     return result;
   }
@@ -194,7 +201,7 @@ export class Database {
   }
 
   /** Run the work in a transaction of its own. */
-  private async commit<T>(work: (db: Db) => Promise<T>, options?: { maxWait: number; timeout: number }): Promise<T> {
+  private async commit<T>(work: (db: Db) => Promise<T>, options?: TransactionOptions): Promise<T> {
     const [result, wroteEvents] = await this.client.$transaction(async (db) => [await work(db), hasEvents(db)] as const, options);
     if (wroteEvents) this.eventsAreKept();
     return result;

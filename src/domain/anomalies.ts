@@ -23,3 +23,25 @@ export function explainingSeats(maxMachines: number | null, machineCount: number
 export function suspicionOf({ fingerprints, ips }: Spread, seats: number | null): number {
   return seats === null ? 0 : Math.max(fingerprints / (FINGERPRINTS_PER_SEAT * seats), ips / (IPS_PER_SEAT * seats));
 }
+
+/** A license as it was seen in a month, under the limit that it has now. */
+export interface Seen extends Spread {
+  licenseId: string;
+  /** The effective limit; null = none. */
+  maxMachines: number | null;
+  machineCount: number;
+}
+
+/** One that its seats do not explain. */
+export type Anomaly<Row extends Seen> = Row & { seats: number; suspicion: number };
+
+/** Those that their seats do not explain, the most suspicious first; equally suspicious ones by id. */
+export function anomaliesAmong<Row extends Seen>(rows: readonly Row[]): Anomaly<Row>[] {
+  return rows
+    .flatMap((row) => {
+      const seats = explainingSeats(row.maxMachines, row.machineCount);
+      const suspicion = suspicionOf(row, seats);
+      return seats !== null && suspicion > 1 ? [{ ...row, seats, suspicion }] : [];
+    })
+    .sort((a, b) => b.suspicion - a.suspicion || (a.licenseId < b.licenseId ? -1 : 1));
+}
