@@ -1,14 +1,13 @@
+import type { PointView, PolicySeatsView } from '../analytics/analytics.dto.js';
 import type { OverviewView } from '../analytics/overview.dto.js';
 import type { RankView } from '../analytics/rankings.dto.js';
-import type { PointView } from '../analytics/timeseries.dto.js';
-import type { SeatsView } from '../analytics/seats.dto.js';
 import { bars, barsOf, type Canvas, number, sparkline } from './bars.js';
 import type { Row } from './csv.js';
 import { time } from './output.js';
 
 /** What `latchkey analytics` tells. */
 export interface Analytics extends OverviewView {
-  seats: SeatsView[];
+  seats: PolicySeatsView[];
   /** Of this month. */
   topLicenses: RankView[];
 }
@@ -29,15 +28,39 @@ export function describeAnalytics(analytics: Analytics, canvas: Canvas): string 
   const expiring = `${number(expiringIn7Days)} within 7 days, ${number(expiringIn30Days)} within 30`;
   return [
     section('LICENSES', number(total), barsOf(Object.entries(states), canvas), `expiring  ${expiring}`),
-    section('MACHINES', number(machines.total), barsOf([['active', machines.active], ['dead', machines.dead]], canvas)), // prettier-ignore
-    section('ACTIVATIONS OF 7 DAYS', number(activated), barsOf(trend.map(({ date, count }) => [date, count]), canvas)), // prettier-ignore
+    section(
+      'MACHINES',
+      number(machines.total),
+      barsOf(
+        [
+          ['active', machines.active],
+          ['dead', machines.dead],
+        ],
+        canvas,
+      ),
+    ),
+    section(
+      'ACTIVATIONS OF 7 DAYS',
+      number(activated),
+      barsOf(
+        trend.map(({ date, count }) => [date, count]),
+        canvas,
+      ),
+    ),
     section(
       'VALIDATIONS',
       `${number(validations.total)}, ${number(validations.successful)} successful, ${number(validations.failed)} failed`,
       barsOf(descending(Object.entries(validations.byCode)), canvas),
     ),
     section('SEATS BY POLICY', number(machines.total), seatBars(crowded.slice(0, POLICIES_SHOWN), canvas), ...more),
-    section('TOP LICENSES OF THIS MONTH, BY VALIDATIONS', '', barsOf(topLicenses.map((rank) => [nameOf(rank), rank.value]), canvas)), // prettier-ignore
+    section(
+      'TOP LICENSES OF THIS MONTH, BY VALIDATIONS',
+      '',
+      barsOf(
+        topLicenses.map((rank) => [rank.label, rank.value]),
+        canvas,
+      ),
+    ),
     `as of ${time(asOf, '')}`,
   ].join('\n\n');
 }
@@ -56,7 +79,7 @@ export function rowsOfAnalytics({ licenses, machines, activations, validations, 
     ...counts('validationsByCode', byCode),
     ...seats.map(({ policyName, used }): Row => ['seatsUsed', policyName, used]),
     ...seats.map(({ policyName, limit }): Row => ['seatsLimit', policyName, limit ?? '']),
-    ...topLicenses.map((rank): Row => ['topLicenses', nameOf(rank), rank.value]),
+    ...topLicenses.map((rank): Row => ['topLicenses', rank.label, rank.value]),
   ];
 }
 
@@ -75,7 +98,14 @@ export function describeTimeseries(
   return [
     `${metric} by ${interval}, ${starts[0] ?? ''} to ${starts.at(-1) ?? ''} (UTC): ${sum}`,
     sparkline(values, canvas),
-    ...(points.length > BARS_SHOWN ? [] : [barsOf(values.map((value, index) => [starts[index] ?? '', value]), canvas)]), // prettier-ignore
+    ...(points.length > BARS_SHOWN
+      ? []
+      : [
+          barsOf(
+            values.map((value, index) => [starts[index] ?? '', value]),
+            canvas,
+          ),
+        ]),
     ...(groups.length === 0 ? [] : [barsOf(groups, canvas)]),
   ].join('\n\n');
 }
@@ -99,7 +129,7 @@ function section(heading: string, summary: string, chart: string, ...more: strin
 }
 
 /** How full the seats of each policy are; without a limit there is nothing to fill. */
-function seatBars(seats: readonly SeatsView[], canvas: Canvas): string {
+function seatBars(seats: readonly PolicySeatsView[], canvas: Canvas): string {
   return bars(
     seats.map(({ policyName, used, limit, over }) => ({
       name: policyName,
@@ -120,9 +150,4 @@ function groupsOf(points: readonly PointView[], isAtATime: boolean): [string, nu
 
 function descending(counts: readonly [string, number][]): [string, number][] {
   return [...counts].sort(([nameA, a], [nameB, b]) => b - a || nameA.localeCompare(nameB));
-}
-
-/** What people call it. */
-function nameOf({ key, label }: RankView): string {
-  return label ?? key;
 }

@@ -1,7 +1,7 @@
+import { TimeseriesQuery } from '../analytics/analytics.dto.js';
 import { AnalyticsService } from '../analytics/analytics.service.js';
 import { TopQuery } from '../analytics/rankings.dto.js';
 import { RankingsService } from '../analytics/rankings.service.js';
-import { TimeseriesQuery } from '../analytics/timeseries.dto.js';
 import { type Analytics, describeAnalytics, describeTimeseries, rowsOfAnalytics, rowsOfTimeseries } from './analytics.report.js';
 import { canvasOf } from './bars.js';
 import { csv, type Row } from './csv.js';
@@ -45,7 +45,7 @@ export async function showTimeseries(options: TimeseriesOptions): Promise<Outcom
     return session.get(AnalyticsService).timeseries(tenant, query);
   });
   if (asCsv === true) return printCsv(rowsOfTimeseries(points));
-  return { document: points, text: describeTimeseries(points, query, canvasOf(process.stdout)) };
+  return { document: points, text: describeTimeseries(points, { interval: 'day', ...query }, canvasOf(process.stdout)) };
 }
 
 /** Its lines end as the format has it, the last one too. */

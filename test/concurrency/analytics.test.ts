@@ -151,21 +151,21 @@ describe(`validations, counted by who asked and by two servers (TEST_SEED=${Stri
     TIMEOUT_MS,
   );
 
-  const ask = async (path: string): Promise<Reply['body']> => expectStatus(await vendor.api.get(path), 200).body.data;
-  const overview = () => ask('/analytics');
+  const ask = async <Data>(path: string): Promise<Data> => expectStatus(await vendor.api.get(path), 200).body.data as Data;
+  const overview = () => ask<{ validations: { total: number; successful: number; failed: number; byCode: Counts } }>('/analytics');
 
   /** Sum of a month, and of each of its groups. */
   async function inSeries(groupBy: string): Promise<[number, Counts]> {
-    const points: { value: number; groups?: Counts }[] = await ask(
+    const points = await ask<{ value: number; groups?: Counts }[]>(
       `/analytics/timeseries?metric=validations${groupBy === '' ? '' : `&groupBy=${groupBy}`}`,
     );
     const groups: Counts = {};
     for (const point of points) for (const [name, value] of Object.entries(point.groups ?? {})) groups[name] = (groups[name] ?? 0) + value;
-    return [points.reduce((all, { value }) => all + value, 0), groups];
+    return [points.reduce((all: number, { value }) => all + value, 0), groups];
   }
 
   async function top(by: string): Promise<Counts> {
-    const ranked: { key: string; value: number }[] = await ask(`/analytics/top?by=${by}&limit=100`);
+    const ranked = await ask<{ key: string; value: number }[]>(`/analytics/top?by=${by}&limit=100`);
     return Object.fromEntries(ranked.map(({ key, value }) => [key, value]));
   }
 
@@ -246,34 +246,30 @@ class Load {
   }
 }
 
-/** Of two products, and with as many different answers. */
+/** Of three products, and with many different answers. */
 async function licensesOf(vendor: Vendor): Promise<Known[]> {
+  const platforms = ['linux', 'macos', null];
   const rules = [
     { requireFingerprint: true, maxMachines: 5 },
     { requireFingerprint: false },
-    { requireFingerprint: true, minimumVersion: '1.4.0' },
+    { requireFingerprint: true, gracePeriodDays: 1 },
   ];
-  const made: Known[] = [];
-  for (const [index, rule] of rules.entries()) {
-    const policy = await vendor.policy(rule);
-    const fields = [{}, { expiresAt: '2020-01-01T00:00:00Z' }, { maxMachinesOverride: 2 }];
-    for (const field of fields) {
-      const license = await vendor.license({ productId: policy.productId, policyId: policy.id, ...field });
-      const isOver = 'expiresAt' in field;
-      const machines = isOver
-        ? []
-        : [
-            [`machine-${license.id}-1`, 'linux'],
-            [`machine-${license.id}-2`, 'macos'],
-            [`machine-${license.id}-3`, null],
-          ];
-      const held = machines.slice(0, 'maxMachinesOverride' in field ? 2 : 3);
-      for (const [fingerprint, platform] of held) await vendor.activate(license, fingerprint!, platform === null ? {} : { platform });
-      made.push({ ...license, platforms: Object.fromEntries(held) });
-    }
-    if (index === 0) expectStatus(await vendor.api.post(`/licenses/${made.at(-1)!.id}/suspend`), 200);
-  }
-  return made;
+  const fields = [{}, { expiresAt: '2020-01-01T00:00:00Z' }, { allowedVersions: '^1.4.0' }];
+  const made = rules.map(async (rule): Promise<Known[]> => {
+    const { id: policyId, productId } = await vendor.policy(rule);
+    return Promise.all(
+      fields.map(async (field): Promise<Known> => {
+        const license = await vendor.license({ productId, policyId });
+        const machines = platforms.map((platform, index) => [`machine-${String(index)}-of-${license.id}`, platform] as const);
+        for (const [fingerprint, platform] of machines) await vendor.activate(license, fingerprint, { platform });
+        expectStatus(await vendor.api.patch(`/licenses/${license.id}`, field), 200);
+        return { ...license, platforms: Object.fromEntries(machines) };
+      }),
+    );
+  });
+  const licenses = (await Promise.all(made)).flat();
+  expectStatus(await vendor.api.post(`/licenses/${licenses[0]!.id}/suspend`), 200);
+  return licenses;
 }
 
 /** One of two that are asked: whatever it counts it has to write itself. */
