@@ -25,6 +25,7 @@ import {
   registerDecorator,
 } from 'class-validator';
 import { rangeIssue } from '../domain/addresses.js';
+import { parseDate } from '../domain/buckets.js';
 import { patternIssue } from '../domain/events.js';
 import { metadataProblem } from '../domain/metadata.js';
 import { isVersion, isVersionRange } from '../domain/versions.js';
@@ -210,6 +211,14 @@ export function Timestamp(options: FieldOptions): PropertyDecorator {
   return field({ example: '2026-01-15T10:30:00.000Z', ...options }, { type: String, format: 'date-time' }, checks);
 }
 
+/** A day (`2026-01-15`) or a month (`2026-01`), UTC; becomes the Date of its start. */
+export function CalendarDate(options: FieldOptions & { unit: 'day' | 'month' }): PropertyDecorator {
+  const { unit } = options;
+  const [example, pattern] = unit === 'day' ? ['2026-01-15', '^\\d{4}-\\d{2}-\\d{2}$'] : ['2026-01', '^\\d{4}-\\d{2}$'];
+  const toDate = Transform(({ value }: { value: unknown }) => (typeof value === 'string' ? (parseDate(value, unit) ?? value) : value));
+  return field({ example, ...options }, { type: String, pattern }, [toDate, IsDate({ message: `must be a ${unit}, like ${example}` })]);
+}
+
 /** The vendor's own flat data. */
 export function MetadataField(options: Partial<FieldOptions> = {}): PropertyDecorator {
   const check: PropertyDecorator = (target, property) => {
@@ -252,6 +261,11 @@ export function ObjectList(
 export function Nested(type: () => new () => object, options: FieldOptions & { list?: boolean }): PropertyDecorator {
   // Swagger takes a function for a late reference only when it is called `type`.
   return field(options, { type: () => type(), isArray: options.list === true }, []);
+}
+
+/** Part of an answer: a share of something, where 1 is all of it. Not for input. */
+export function Fraction(options: FieldOptions): PropertyDecorator {
+  return field(options, { type: 'number', minimum: 0 }, []);
 }
 
 /** Part of an answer: how many there are, by name. Not for input. */

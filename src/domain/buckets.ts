@@ -1,3 +1,4 @@
+import { invalid, type Issue } from './errors.js';
 import { DAY_MS } from './expiry.js';
 
 /** Time in buckets, all in UTC; a week begins on Monday (ISO 8601). Contract: resources.md, "Analytics". */
@@ -9,6 +10,8 @@ const HOUR_MS = 3_600_000;
 const WEEK_MS = 7 * DAY_MS;
 /** 1970 began on a Thursday; this is the Monday before it. */
 const FIRST_MONDAY_MS = -3 * DAY_MS;
+const FIRST_TIME = new Date(0);
+const END_OF_TIME = new Date('9999-12-31T23:59:59.999Z');
 
 /** The start of the bucket that the time is in. */
 export function bucketOf(time: Date, interval: BucketInterval): Date {
@@ -53,6 +56,42 @@ export function bucketsBetween(from: Date, to: Date, interval: BucketInterval, m
     starts.push(start);
   }
   return starts;
+}
+
+/** What an answer is asked for; both are part of it, `to` only where it is the start of none. */
+export interface Span {
+  from: Date;
+  to: Date;
+}
+
+/**
+ * Starts of the buckets from the one that `from` is in, up to `to` and without it.
+ * @throws 400 naming the field when there is nothing between them, or more than `most`
+ */
+export function requireBuckets({ from, to }: Span, interval: BucketInterval, most: number): [Date, ...Date[]] {
+  const issues: Issue[] = [];
+  if (from >= to) issues.push({ path: 'from', message: 'must be before to' });
+  else if (from < FIRST_TIME) issues.push({ path: 'from', message: 'must not be before 1970' });
+  const starts = issues.length > 0 ? [] : bucketsBetween(from, to, interval, most);
+  if (starts === null) {
+    issues.push({ path: 'from', message: `must be nearer to to: an answer has at most ${String(most)} of each ${interval}` });
+  }
+  const [first, ...others] = starts ?? [];
+  if (first === undefined) throw invalid(issues);
+  return [first, ...others];
+}
+
+/** The first time that is in none of the buckets; never one that has no year of four digits. */
+export function endOf(starts: readonly [Date, ...Date[]], interval: BucketInterval): Date {
+  const end = nextBucket(starts[starts.length - 1] ?? starts[0], interval);
+  return end < END_OF_TIME ? end : END_OF_TIME;
+}
+
+/** The start of the day `2026-01-15`, or of the month `2026-01`, UTC; null = there is none. */
+export function parseDate(text: string, unit: 'day' | 'month'): Date | null {
+  const start = /^\d{4}-\d{2}(-\d{2})?$/.test(text) ? new Date(`${text}${unit === 'day' ? '' : '-01'}T00:00:00.000Z`) : null;
+  if (start === null || Number.isNaN(start.getTime())) return null;
+  return (unit === 'day' ? dayName(start) : monthName(start)) === text ? start : null;
 }
 
 /** `2026-01-15` */
