@@ -45,7 +45,7 @@ export async function showTimeseries(options: TimeseriesOptions): Promise<Outcom
     return session.get(AnalyticsService).timeseries(tenant, query);
   });
   if (asCsv === true) return printCsv(rowsOfTimeseries(points));
-  return { document: points, text: describeTimeseries(points, { interval: 'day', ...query }, canvasOf(process.stdout)) };
+  return { document: points, text: describeTimeseries(points, { metric, interval: query.interval ?? 'day' }, canvasOf(process.stdout)) };
 }
 
 /** Its lines end as the format has it, the last one too. */
