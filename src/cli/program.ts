@@ -2,6 +2,7 @@ import { Command, CommanderError, Help, Option } from 'commander';
 import { VERSION } from '../core/version.js';
 import type { CreateAccountOptions } from './accounts.js';
 import type { AnalyticsOptions, TimeseriesOptions } from './analytics.js';
+import type { RebuildOptions } from './analytics-rebuild.js';
 import {
   accountCommand,
   asCsv,
@@ -55,7 +56,11 @@ function createProgram(): Command {
     program.command('licenses').description('licenses: create, show, list, validate, import, export, and what can be done to them'),
   );
   addEvents(program.command('events').description('events: follow them as they happen, over HTTP'));
-  addAnalytics(program.command('analytics').description('analytics: an overview, and what happened over time'));
+  const analytics = program
+    .command('analytics')
+    .description('analytics: an overview, what happened over time, and making the numbers anew');
+  addAnalytics(analytics);
+  addRebuild(analytics);
   addMasterKey(program.command('master-key').description('the master key: rotate and status'));
   addDatabase(program.command('db').description('the database: migrate and status'));
   return program;
@@ -243,6 +248,22 @@ function addAnalytics(analytics: Command): void {
     .option('--group-by <dimension>', 'also by code, productId, policyId, platform or version')
     .addOption(asCsv('start,group,value'))
     .action(perform(async (options: TimeseriesOptions) => (await import('./analytics.js')).showTimeseries(options)));
+}
+
+function addRebuild(analytics: Command): void {
+  command(
+    analytics,
+    'rebuild',
+    'make anew what can be told from licenses and machines as they are; validations and expiries stay as counted',
+  )
+    .option('--account <account>', 'slug or id of the account; absent = every account')
+    .addHelpText(
+      'after',
+      `
+Servers go on. Until an environment is done, dashboards show its old numbers; meanwhile new ones are kept up for nobody, and caught
+up with afterwards.`,
+    )
+    .action(perform(async (options: RebuildOptions) => (await import('./analytics-rebuild.js')).rebuildAnalytics(options)));
 }
 
 function addMasterKey(masterKey: Command): void {

@@ -46,12 +46,17 @@ export function noteSecretsOf(status: number, sent: Record<string, string | stri
 
 function noteFields(value: unknown): void {
   if (Array.isArray(value)) value.forEach(noteFields);
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return;
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || isRank(value)) return;
   for (const [name, item] of Object.entries(value)) {
     if (name === 'metadata') continue;
     if (typeof item === 'string' && SECRET_FIELDS.has(name)) noteSecret(item);
     else noteFields(item);
   }
+}
+
+/** Of a ranking: its `key` names what is ranked. */
+function isRank(value: object): boolean {
+  return Object.keys(value).join() === 'key,label,value';
 }
 
 function runDirectory(): string {
