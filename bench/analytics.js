@@ -70,7 +70,14 @@ async function bench(options, cleanup) {
     measureNotes();
     await measureFolding(client, database, environmentId);
     // What was measured is asked in this process, where the statements can be seen.
-    const environment = { DATABASE_URL: databaseUrl, MASTER_KEY: settings.masterKey, PORT: '0', LOG_LEVEL: 'silent', ...unlimited, ...changes };
+    const environment = {
+      DATABASE_URL: databaseUrl,
+      MASTER_KEY: settings.masterKey,
+      PORT: '0',
+      LOG_LEVEL: 'silent',
+      ...unlimited,
+      ...changes,
+    };
     const own = await boot(loadConfig(environment));
     cleanup.add(() => own.stop());
     say(`\nHow PostgreSQL answers ${large.slug}`);

@@ -77,7 +77,9 @@ export function measureNotes() {
   };
   noteAll();
   const rounds = Array.from({ length: 5 }, noteAll);
-  say(`\nCounting a validation (note): ${median(rounds).toFixed(2)} µs of CPU (${Math.min(...rounds).toFixed(2)}–${Math.max(...rounds).toFixed(2)})`);
+  say(
+    `\nCounting a validation (note): ${median(rounds).toFixed(2)} µs of CPU (${Math.min(...rounds).toFixed(2)}–${Math.max(...rounds).toFixed(2)})`,
+  );
 }
 
 /**

@@ -52,9 +52,10 @@ export async function plant(client, database, vendor, count, say) {
   await leaveValidations(client, environmentId);
   const batches = await foldedAll(database, foldValidations, BATCHES_AT_ONCE);
   say(`  ${vendor.slug}: ${rateOf(batches)} batches of up to ${SORTS_IN_BATCH} sorts folded`);
-  await client.query(`DELETE FROM activity_count WHERE environment_id = $1 AND unit = 'hour' AND bucket < now() - interval '${HOURS_KEPT}'`, [
-    environmentId,
-  ]);
+  await client.query(
+    `DELETE FROM activity_count WHERE environment_id = $1 AND unit = 'hour' AND bucket < now() - interval '${HOURS_KEPT}'`,
+    [environmentId],
+  );
   return environmentId;
 }
 

@@ -40,20 +40,25 @@ function pathsOf() {
 export async function measureRoutes(url, [small, large], rounds) {
   const problems = [];
   say(`p50 of ${CALLS} calls over one connection, ms; median of ${rounds} rounds in turns (least–most)\n`);
-  say(`${''.padEnd(76)}${small.slug.padStart(20)}${large.slug.padStart(20)}${TRIVIAL.padStart(20)}   growth  ÷ trivial`);
+  say(`${''.padEnd(102)}${small.slug.padStart(20)}${large.slug.padStart(20)}${TRIVIAL.padStart(20)}   growth  ÷ trivial`);
   for (const path of pathsOf()) {
     const times = { small: [], large: [], trivial: [] };
     for (let round = 0; round <= rounds; round += 1) {
-      const turn = { small: await p50(url, small.key, path), large: await p50(url, large.key, path), trivial: await p50(url, large.key, TRIVIAL) };
+      const turn = {
+        small: await p50(url, small.key, path),
+        large: await p50(url, large.key, path),
+        trivial: await p50(url, large.key, TRIVIAL),
+      };
       // The first warms up.
       if (round > 0) for (const name of Object.keys(turn)) times[name].push(turn[name]);
     }
     const growth = median(times.large.map((time, round) => time / times.small[round]));
     const besideTrivial = median(times.large.map((time, round) => time / times.trivial[round]));
     if (growth > MOST_GROWTH) problems.push(`${path} takes ${growth.toFixed(2)} times as long with more licenses`);
-    if (path === OVERVIEW && besideTrivial > MOST_BESIDE_TRIVIAL) problems.push(`${path} takes ${besideTrivial.toFixed(1)} times as long as ${TRIVIAL}`);
+    if (path === OVERVIEW && besideTrivial > MOST_BESIDE_TRIVIAL)
+      problems.push(`${path} takes ${besideTrivial.toFixed(1)} times as long as ${TRIVIAL}`);
     const figures = [times.small, times.large, times.trivial].map((all) => spread(all).padStart(20)).join('');
-    say(`${decodeURIComponent(path).padEnd(76)}${figures}${growth.toFixed(2).padStart(9)}${besideTrivial.toFixed(1).padStart(11)}`);
+    say(`${decodeURIComponent(path).padEnd(102)}${figures}${growth.toFixed(2).padStart(9)}${besideTrivial.toFixed(1).padStart(11)}`);
   }
   return problems;
 }
@@ -106,7 +111,8 @@ async function recorded(work) {
   const sent = [];
   pg.Client.prototype.query = function (...args) {
     const [{ text, values }] = args;
-    const isOurs = /set_config|_tally|tally_change|activity_count|_month|sighting/.test(text ?? '') && values?.includes('latchkey_system') !== true;
+    const isOurs =
+      /set_config|_tally|tally_change|activity_count|_month|sighting/.test(text ?? '') && values?.includes('latchkey_system') !== true;
     if (isOurs && !/INSERT|DELETE/.test(text)) sent.push({ text, values });
     return query.apply(this, args);
   };
