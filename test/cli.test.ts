@@ -228,6 +228,47 @@ describe('the command line beside a server', () => {
     expect(listed.stdout).not.toMatch(SECRET);
   });
 
+  it('draws how things stand, for people, and prints the same for programs', async () => {
+    const other = await Vendor.signUp(server.url);
+    const { key } = await other.licenseUnder({ maxMachines: 3, requireFingerprint: false }, { name: 'For\u001b[2J Ada, "and" others' });
+    await other.activate({ key }, 'fingerprint-1');
+    await other.validate({ key });
+    await eventually(
+      async () => (await other.api.get('/analytics')).body.data,
+      ({ validations, machines }) => validations.total === 1 && machines.total === 1,
+    );
+    const analytics = ['analytics', '--account', other.account.slug, '--environment', 'live'];
+    const series = ['analytics', 'timeseries', ...analytics.slice(1), '--metric', 'validations'];
+    const inWords = await latchkey(analytics);
+    expect(inWords).toMatchObject({ code: 0, stderr: '' });
+    expect(inWords.stdout).toMatch(/^LICENSES {2}1\nactive +█+ +1\n/);
+    expect(inWords.stdout).toMatch(/^Pro +█+.? +1 of 3$/m);
+    expect(inWords.stdout).toMatch(/^For\?\[2J Ada, "and" .*█ +1\n\nas of /m);
+    // Nobody looks: no colours.
+    expect(inWords.stdout).not.toContain('\u001b');
+
+    const asJson = await latchkey([...analytics, '--json']);
+    expect(JSON.parse(asJson.stdout)).toMatchObject({
+      licenses: { total: 1, active: 1 },
+      validations: { byCode: { VALID: 1 } },
+      seats: [{ used: 1, limit: 3 }],
+      topLicenses: [{ value: 1 }],
+    });
+    const asCsv = await latchkey([...analytics, '--csv']);
+    expect(asCsv.stdout).toMatch(
+      /^section,name,value\r\n(.*\r\n)*licenses,active,1\r\n(.*\r\n)*topLicenses,"For.* Ada, ""and"" others",1\r\n$/,
+    );
+    const byCode = await latchkey([...series, '--group-by', 'code', '--csv']);
+    expect(byCode.stdout).toMatch(/^start,group,value\r\n(.*,,0\r\n)+[^,]*,,1\r\n[^,]*,VALID,1\r\n$/);
+    expect((await latchkey(series)).stdout).toMatch(/^validations by day, .*: 1\n/);
+
+    const wrong = await latchkey([...series, '--interval', 'minute', '--from', 'yesterday']);
+    expect(wrong).toMatchObject({ code: 2, stdout: '' });
+    expect(wrong.stderr).toMatch(/^error: --(interval|from): .*\nerror: --(interval|from): /);
+    expect(await latchkey([...analytics, '--csv', '--json'])).toMatchObject({ code: 2 });
+    expect(await latchkey(['analytics', '--account', 'nobody-at-all', '--environment', 'live'])).toMatchObject({ code: 1 });
+  });
+
   it('answers what validate-key answers: 0 for a license that may run, 1 for one that may not', async () => {
     const { id, key, productId } = await vendor.licenseUnder({ requireFingerprint: true }, { name: 'For\u001b[2J Ada' });
     await vendor.activate({ key }, 'fingerprint-1');

@@ -48,9 +48,9 @@ export function askOver({ hostname, port, host }, next, { isOver, onAnswer, onFa
   });
 }
 
-function requestOf(host, { path, headers = {}, body = '' }) {
+function requestOf(host, { method = 'POST', path, headers = {}, body = '' }) {
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  return `POST ${path} HTTP/1.1\r\nhost: ${host}\r\n${lines.join('')}content-length: ${Buffer.byteLength(body)}${HEAD_END}${body}`;
+  return `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\n${lines.join('')}content-length: ${Buffer.byteLength(body)}${HEAD_END}${body}`;
 }
 
 /** Null when it is not complete yet. */

@@ -42,11 +42,12 @@ function summaryOf(mode, explained) {
   };
 }
 
-function nodesOf(node, depth) {
+/** A plan's nodes, with how deep each is. */
+export function nodesOf(node, depth) {
   return [{ node, depth }, ...(node.Plans ?? []).flatMap((child) => nodesOf(child, depth + 1))];
 }
 
-function lineOf(node) {
+export function lineOf(node) {
   const where = node['Index Name'] === undefined ? '' : ` using ${node['Index Name']}`;
   const table = node['Relation Name'] === undefined ? '' : ` on ${node['Relation Name']}`;
   const buffers = `buffers ${node['Shared Hit Blocks']} hit, ${node['Shared Read Blocks']} read`;

@@ -11,5 +11,6 @@ import { RollUpWorker } from './roll-up.worker.js';
 @Module({
   controllers: [AnalyticsController, RankingsController],
   providers: [AnalyticsService, Freshness, RankingsService, RebuildService, RollUpWorker, RollUpRetentionWorker],
+  exports: [AnalyticsService],
 })
 export class AnalyticsModule {}

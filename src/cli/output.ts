@@ -53,6 +53,6 @@ function pad(text: string, width: number): string {
 }
 
 /** In characters as people count them, not in UTF-16 units. */
-function lengthOf(text: string): number {
+export function lengthOf(text: string): number {
   return Array.from(text).length;
 }

@@ -1,12 +1,25 @@
 import { Command, CommanderError, Help, Option } from 'commander';
 import { VERSION } from '../core/version.js';
 import type { CreateAccountOptions } from './accounts.js';
+import type { AnalyticsOptions, TimeseriesOptions } from './analytics.js';
 import type { RebuildOptions } from './analytics-rebuild.js';
+import {
+  accountCommand,
+  asCsv,
+  collect,
+  commaList,
+  command,
+  licenseCommand,
+  perform,
+  quiet,
+  tenantCommand,
+  userCommand,
+} from './command.js';
 import type { TailOptions } from './events.js';
 import type { AuditKeysOptions, CreateKeyOptions, RotateKeyOptions, TenantOptions } from './keys.js';
 import type { ExportOptions, ImportOptions } from './license-files.js';
 import type { CreateLicenseOptions, ListLicensesOptions, PlainAction, RotateLicenseKeyOptions, ValidateOptions } from './licenses.js';
-import { type Outcome, print, USAGE } from './output.js';
+import { USAGE } from './output.js';
 import type { AccountOptions, AddUserOptions, CreateUserKeyOptions, UserOptions } from './users.js';
 
 /** Does what the words of a command line say; `process.exitCode` tells how it ended. */
@@ -43,7 +56,11 @@ function createProgram(): Command {
     program.command('licenses').description('licenses: create, show, list, validate, import, export, and what can be done to them'),
   );
   addEvents(program.command('events').description('events: follow them as they happen, over HTTP'));
-  addRebuild(program.command('analytics').description('analytics: make the numbers anew'));
+  const analytics = program
+    .command('analytics')
+    .description('analytics: an overview, what happened over time, and making the numbers anew');
+  addAnalytics(analytics);
+  addRebuild(analytics);
   addMasterKey(program.command('master-key').description('the master key: rotate and status'));
   addDatabase(program.command('db').description('the database: migrate and status'));
   return program;
@@ -218,6 +235,21 @@ function addEvents(events: Command): void {
     .action(perform(async (options: TailOptions) => (await import('./events.js')).tailEvents(options)));
 }
 
+function addAnalytics(analytics: Command): void {
+  const whatThereIs = 'licenses by status, machines, activations, validations, seats and top licenses; what is shown unless told otherwise';
+  tenantCommand(analytics, 'overview', whatThereIs, { isDefault: true })
+    .addOption(asCsv('section,name,value'))
+    .action(perform(async (options: AnalyticsOptions) => (await import('./analytics.js')).showOverview(options)));
+  tenantCommand(analytics, 'timeseries', 'how many of something there were, hour by hour, or by day, week or month (UTC)')
+    .requiredOption('--metric <metric>', 'validations, activations, deactivations, licenses_created, licenses_expired or active_machines')
+    .option('--interval <interval>', 'hour, day, week or month; absent = day')
+    .option('--from <time>', 'since when, like 2027-01-15T00:00:00Z; absent = 30 days before the end')
+    .option('--to <time>', 'until when; absent = now')
+    .option('--group-by <dimension>', 'also by code, productId, policyId, platform or version')
+    .addOption(asCsv('start,group,value'))
+    .action(perform(async (options: TimeseriesOptions) => (await import('./analytics.js')).showTimeseries(options)));
+}
+
 function addRebuild(analytics: Command): void {
   command(
     analytics,
@@ -259,52 +291,4 @@ function addDatabase(database: Command): void {
   command(database, 'status', 'list migrations by state. Exit code 1 when one is pending or failed').action(
     perform(async () => (await import('./database.js')).status()),
   );
-}
-
-function command(group: Command, name: string, description: string): Command {
-  return group.command(name).description(description).option('--json', 'print one JSON document');
-}
-
-function accountCommand(group: Command, name: string, description: string): Command {
-  return command(group, name, description).requiredOption('--account <account>', 'slug or id of the account');
-}
-
-function userCommand(group: Command, name: string, description: string): Command {
-  return accountCommand(group, name, description).requiredOption('--user <id>', 'id of the user, as `users list` shows it');
-}
-
-function tenantCommand(group: Command, name: string, description: string): Command {
-  return accountCommand(group, name, description).addOption(
-    new Option('--environment <environment>', 'which of its environments').choices(['live', 'test']).makeOptionMandatory(),
-  );
-}
-
-function licenseCommand(group: Command, name: string, description: string): Command {
-  return tenantCommand(group, name, description).argument('<id>', 'id of the license, as `licenses list` shows it');
-}
-
-function quiet(): Option {
-  return new Option('--quiet', 'print the key and nothing else').conflicts('json');
-}
-
-/** Empty items stay, and are refused as scopes: `--scopes "$UNSET"` must not become full access. */
-function commaList(text: string): string[] {
-  return text.split(',').map((item) => item.trim());
-}
-
-function collect(value: string, earlier: string[] = []): string[] {
-  return [...earlier, value];
-}
-
-/** The action of a command: print what the work answers, or why it was not done. */
-function perform(work: (...given: never[]) => Promise<Outcome>) {
-  return async (...given: unknown[]): Promise<void> => {
-    // Commander adds the command itself after its arguments and options.
-    const json = (given.at(-1) as Command).opts().json === true;
-    try {
-      print(await work(...(given.slice(0, -1) as never[])), json);
-    } catch (error) {
-      (await import('./failure.js')).reportFailure(error, json);
-    }
-  };
 }
