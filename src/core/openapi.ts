@@ -229,6 +229,7 @@ const tags = {
   'Signing keys': 'What signed answers and license files are checked with.',
   Events: 'What happened, as webhooks and streams are told of it.',
   Webhooks: 'Addresses of the vendor that are told of events, and what was sent to them.',
+  Analytics: 'How business goes, in numbers.',
   'Audit log': 'Who did what to which resource when, and who was refused.',
   Service: 'The server itself.',
 };
