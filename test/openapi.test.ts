@@ -554,6 +554,8 @@ async function answersOfEach(vendor: Vendor, operations: Operation[]): Promise<M
   expectStatus(await api.delete(`/licenses/${other.id}`), 204);
 
   await webhookAnswers(call, vendor);
+  for (const by of ['licenses', 'products', 'ips']) await call(api, 'GET', `/analytics/top?by=${by}`);
+  await call(api, 'GET', '/analytics/anomalies');
   // Somebody is refused, and is in the log for it.
   expectStatus(await vendor.app(license).get('/products'), 403);
   for (const by of ['ip', 'code', 'keyPrefix']) await call(api, 'GET', `/audit-logs/auth-failures?groupBy=${by}`);

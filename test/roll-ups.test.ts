@@ -73,7 +73,7 @@ describe('what can be told from rows', () => {
     const seed = Math.floor(Math.random() * 2 ** 31);
     const vendor = await Vendor.signUp(server.url);
     const lives = await Lives.begin(vendor, database, new Random(seed));
-    for (let round = 0; round < 60; round += 1) await Promise.all([lives.step(), lives.step(), lives.step()]);
+    for (let round = 0; round < 40; round += 1) await Promise.all([lives.step(), lives.step(), lives.step()]);
     const kinds = new Set<string>();
     for (const environmentId of await environmentsOf(vendor)) {
       const { stored, brute } = await bothOf(environmentId);

@@ -33,7 +33,7 @@ export class RollUpRetentionWorker implements OnApplicationBootstrap, OnApplicat
   }
 
   onApplicationBootstrap(): void {
-    this.role.startJob(this.work);
+    this.role.startJob('roll_up_retention', this.work);
   }
 
   onApplicationShutdown(): Promise<void> {

@@ -9,7 +9,16 @@ const OF_EVERY_PROCESS = /^\/$|^\/health(\/|$)|^\/metrics$/;
 
 /** As metrics name the work that is done for everyone. */
 export type JobName =
-  'audit_chain' | 'deliveries' | 'event_feed' | 'expiry' | 'idempotency' | 'machines' | 'offline_digests' | 'retention' | 'roll_ups';
+  | 'audit_chain'
+  | 'deliveries'
+  | 'event_feed'
+  | 'expiry'
+  | 'idempotency'
+  | 'machines'
+  | 'offline_digests'
+  | 'retention'
+  | 'roll_up_retention'
+  | 'roll_ups';
 
 /** Work in rounds. */
 interface Job {

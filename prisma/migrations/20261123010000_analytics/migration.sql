@@ -312,8 +312,9 @@ BEGIN
 END
 $$;
 
--- A tenant's rebuilding takes what waits and puts what is there in its place, in one statement.
-GRANT SELECT, INSERT, DELETE ON "tally_change" TO latchkey_tenant, latchkey_system;
+-- A tenant's work leaves its changes there and does nothing else with them: they are taken away across tenants.
+GRANT INSERT ON "tally_change" TO latchkey_tenant;
+GRANT SELECT, INSERT, DELETE ON "tally_change" TO latchkey_system;
 GRANT USAGE ON SEQUENCE "tally_change_place_seq" TO latchkey_tenant, latchkey_system;
 GRANT SELECT ("place", "environment_id", "changed_at") ON "tally_change" TO latchkey_lookup;
 GRANT SELECT ("counted_at") ON "validation_batch" TO latchkey_lookup;
