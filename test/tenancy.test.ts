@@ -355,7 +355,7 @@ describe('tenancy', () => {
         `SELECT to_jsonb(${table}) - 'last_used_at' - 'last_used_ip' AS row FROM ${table} WHERE environment_id = ANY($1) ORDER BY to_jsonb(${table})::text`,
         [environmentIds],
       );
-      rows[table] = found.rows.map(({ row }) => row);
+      rows[table] = found.rows.map(({ row }) => row).filter((row) => !rollUps.includes(table) || !cameToNothing(row as object));
     }
     for (const [table, column] of [
       ['account', 'id'],
@@ -376,6 +376,11 @@ describe('tenancy', () => {
     await eventsArePassedOn(database, a.account.id, b.account.id);
     await rollUpsAreKept(database, a.account.id, b.account.id);
     return Object.fromEntries(Object.entries(await rowsOf(environmentIds)).map(([table, rows]) => [table, rows.length]));
+  }
+
+  /** A sum of a roll-up that came to zero: a server removes it when it finds time. */
+  function cameToNothing(row: object): boolean {
+    return ['licenses', 'machines', 'value'].some((sum) => (row as Record<string, unknown>)[sum] === 0);
   }
 
   async function tenantTables(): Promise<string[]> {
@@ -1028,6 +1033,8 @@ const allowedAcrossTenants: Record<string, string> = {
     'the same with their events, each of the environment in which its machine was found',
   'machines/heartbeats.service.ts: KEEP_BEATS':
     'times of many machines in one statement, each with its environment; can write nothing else',
+  'service/watch.ts: count the seats in use': 'for the operator: one sum of all tenants',
+  'service/watch.ts: count what waits to be passed on and to be delivered': 'for the operator: sums of all tenants',
   'signing/keys-in-use.ts: ADD_FIRST_KEY': 'the first key of the environment that is signed for; kept whatever becomes of the request',
   'signing/keys-in-use.ts: FIND_KEY_IN_USE': 'of that environment alone',
   'signing/keys-in-use.ts: KEEP_KEY_PUBLISHED': 'the key that was found there, by its id; can only say that it is published for longer',
