@@ -23,10 +23,18 @@ const addActivity = Prisma.sql`
   ON CONFLICT (environment_id, segment_id, metric, dimension, unit, bucket, name)
   DO UPDATE SET value = activity_count.value + EXCLUDED.value`;
 
-/** Whether anything waits to be folded. */
-export async function somethingWaits(db: Db): Promise<boolean> {
-  const [found] = await db.$queryRaw<{ waits: boolean }[]>`
-    SELECT EXISTS (SELECT FROM tally_change) OR EXISTS (SELECT FROM validation_batch) AS waits`;
+/** Whether any change waits to be folded. */
+export function changesWait(db: Db): Promise<boolean> {
+  return isThere(db, Prisma.sql`tally_change`);
+}
+
+/** Whether any batch of validations does. */
+export function validationsWait(db: Db): Promise<boolean> {
+  return isThere(db, Prisma.sql`validation_batch`);
+}
+
+async function isThere(db: Db, table: Prisma.Sql): Promise<boolean> {
+  const [found] = await db.$queryRaw<{ waits: boolean }[]>`SELECT EXISTS (SELECT FROM ${table}) AS waits`;
   return found?.waits === true;
 }
 
@@ -45,10 +53,10 @@ const CHANGES_ADD_UP = Prisma.sql`
        CROSS JOIN ${forEachSegment('license.segment')}
        WHERE signed.kind IN ('license', 'rebuilt_license')
     ), machine AS (
-      SELECT signed.environment_id, seen_by.segment_id, signed.sign, machine.*
+      SELECT signed.environment_id, seen_by.segment_id, signed.sign * COALESCE(machine.count, 1) AS sign, machine.*
         FROM signed
        CROSS JOIN LATERAL jsonb_to_record(signed.state) AS machine (
-             segment uuid, product uuid, policy uuid, platform text, "createdAt" timestamptz, "deletedAt" timestamptz)
+             segment uuid, product uuid, policy uuid, platform text, "createdAt" timestamptz, "deletedAt" timestamptz, count int)
        CROSS JOIN ${forEachSegment('machine.segment')}
        WHERE signed.kind = 'machine'
     ), expiry AS (
@@ -113,11 +121,12 @@ const CHANGES_ADD_UP = Prisma.sql`
     )
 `;
 
-/** Fold the first `count` changes; answers how many there were. */
-export async function foldChanges(db: Db, count: number): Promise<number> {
+/** Fold the first `count` changes, of everyone or of one environment; answers how many there were. */
+export async function foldChanges(db: Db, count: number, environmentId?: string): Promise<number> {
+  const those = environmentId === undefined ? Prisma.empty : Prisma.sql`WHERE environment_id = ${environmentId}::uuid`;
   const [folded] = await db.$queryRaw<{ changes: number }[]>`
     WITH taken AS (
-      DELETE FROM tally_change WHERE place = ANY(ARRAY(SELECT place FROM tally_change ORDER BY place LIMIT ${count}::int))
+      DELETE FROM tally_change WHERE place = ANY(ARRAY(SELECT place FROM tally_change ${those} ORDER BY place LIMIT ${count}::int))
       RETURNING environment_id, kind, before, after
     ),
     ${CHANGES_ADD_UP}

@@ -3,6 +3,7 @@ import { ofSegment } from '../core/segment.js';
 import type { Seen } from '../domain/anomalies.js';
 import { WHOLE } from '../domain/roll-ups.js';
 import { Prisma } from '../generated/prisma/client.js';
+import { nameSeenBy } from './names.query.js';
 
 /** Each by an index of its roll-up, read from its beginning (docs/decisions/0022-roll-ups.md). */
 
@@ -41,7 +42,7 @@ export function topOfDimension(
   dimension: 'productId' | 'version' | 'platform',
   limit: number,
 ): Promise<Rank[]> {
-  const label = dimension === 'productId' ? Prisma.sql`COALESCE(product.name, top.name)` : Prisma.sql`top.name`;
+  const label = dimension === 'productId' ? Prisma.sql`COALESCE(${nameSeenBy(tenant, 'product')}, top.name)` : Prisma.sql`top.name`;
   const labelled = dimension === 'productId' ? Prisma.sql`LEFT JOIN product ON product.id = top.name::uuid` : Prisma.empty;
   return db.$queryRaw<Rank[]>`
     SELECT top.name AS key, ${label} AS label, top.value::float8 AS value

@@ -1,4 +1,4 @@
-import type { Db } from '../core/database.js';
+import type { Db, Tenant } from '../core/database.js';
 import { TURNS } from '../core/recurring.js';
 import { Prisma } from '../generated/prisma/client.js';
 
@@ -40,9 +40,9 @@ export async function readPortion(db: Db, of: Tallied, after: string, count: num
   return portion ?? { count: 0, states: '[]', lastId: null };
 }
 
-/** What waits, which is in the rows already; and all that `CHANGES_ADD_UP` (fold.query.ts) writes for 'rebuilt_license', 'machine' and 'death'. */
+/** All that `CHANGES_ADD_UP` (fold.query.ts) writes for 'rebuilt_license', 'machine' and 'death'. */
 export async function clearDerived(db: Db, environmentId: string): Promise<void> {
-  for (const table of ['tally_change', 'license_tally', 'seat_tally', 'dead_machine_tally', 'cohort_tally'])
+  for (const table of ['license_tally', 'seat_tally', 'dead_machine_tally', 'cohort_tally'])
     await db.$executeRaw`DELETE FROM ${Prisma.raw(table)} WHERE environment_id = ${environmentId}::uuid`;
   await db.$executeRaw`
     DELETE FROM activity_count WHERE environment_id = ${environmentId}::uuid AND metric NOT IN ('validations', 'licenses_expired')`;
@@ -51,4 +51,15 @@ export async function clearDerived(db: Db, environmentId: string): Promise<void>
 /** Resolves when whoever folds had ended what was in hand; next in line, whatever they have still to do. */
 export async function queueForTurn(db: Db): Promise<void> {
   await db.$queryRaw`SELECT pg_advisory_xact_lock(${TURNS.rollUps}::bigint)::text`;
+}
+
+/** Environments of an earlier version's data, whose roll-ups have still to be made. */
+export function findUnrolled(db: Db): Promise<Omit<Tenant, 'segmentId'>[]> {
+  return db.$queryRaw<Omit<Tenant, 'segmentId'>[]>`
+    SELECT id AS "environmentId", account_id AS "accountId", name AS environment FROM environment WHERE rolled_up_at IS NULL ORDER BY id`;
+}
+
+/** From now on its roll-ups say all that there is. */
+export async function markRolledUp(db: Db, environmentId: string): Promise<void> {
+  await db.$executeRaw`UPDATE environment SET rolled_up_at = now() WHERE id = ${environmentId}::uuid`;
 }

@@ -2,8 +2,8 @@ import { Injectable } from '@nestjs/common';
 import { Database, type Tenant } from '../core/database.js';
 import { takeTurn } from '../core/recurring.js';
 import { LatchkeyError } from '../domain/errors.js';
-import { foldStates, type TalliedKind } from './fold.query.js';
-import { clearDerived, FIRST, queueForTurn, readPortion, type Tallied, tallied } from './rebuild.query.js';
+import { foldChanges, foldStates, type TalliedKind } from './fold.query.js';
+import { clearDerived, FIRST, findUnrolled, markRolledUp, queueForTurn, readPortion, type Tallied, tallied } from './rebuild.query.js';
 
 /** Rows that one statement takes; a second's work. */
 const PORTION = 20_000;
@@ -42,6 +42,12 @@ export class RebuildService {
     throw new LatchkeyError('UNAVAILABLE', 'The roll-ups are being written all the time. Try again shortly.');
   }
 
+  /** The same for environments of an earlier version's data, one after the other; `goesOn` says whether to begin the next. */
+  async rebuildMissing(goesOn: () => boolean): Promise<void> {
+    const missing = await this.database.acrossTenants('find environments without roll-ups', findUnrolled);
+    for (const tenant of missing) if (goesOn()) await this.rebuild({ ...tenant, segmentId: null });
+  }
+
   /** Null when another had the turn, or had it until a moment ago and wrote what this could not see. */
   private async attempt(tenant: Tenant, progress: (rebuilt: Rebuilt) => void): Promise<Rebuilt | null> {
     try {
@@ -56,7 +62,12 @@ export class RebuildService {
     const { environmentId } = tenant;
     const isOurs = await this.database.acrossTenants('hold the turn to rebuild roll-ups', (db) => takeTurn(db, 'rollUps'));
     if (!isOurs) return null;
-    await this.database.acrossTenants('clear the roll-ups of an environment', (db) => clearDerived(db, environmentId));
+    await this.database.acrossTenants('clear the roll-ups of an environment', async (db) => {
+      // What waits is in the rows already; but for expiries, of which rows know only the last.
+      while ((await foldChanges(db, PORTION, environmentId)) === PORTION);
+      await clearDerived(db, environmentId);
+      await markRolledUp(db, environmentId);
+    });
     const rebuilt: Rebuilt = { licenses: 0, machines: 0, deaths: 0 };
     for (const of of tallied) {
       for (let after: string | null = FIRST; after !== null;) {

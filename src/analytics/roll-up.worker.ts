@@ -4,7 +4,8 @@ import { Database, type Db } from '../core/database.js';
 import { LOGGER } from '../core/logger.js';
 import { Recurring, takeTurn } from '../core/recurring.js';
 import { Role } from '../core/role.js';
-import { foldChanges, foldValidations, somethingWaits } from './fold.query.js';
+import { changesWait, foldChanges, foldValidations, validationsWait } from './fold.query.js';
+import { RebuildService } from './rebuild.service.js';
 
 const INTERVAL_MS = 500;
 /** So much in one transaction that it takes well below a second. */
@@ -18,9 +19,12 @@ const BATCHES = 10;
 @Injectable()
 export class RollUpWorker implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly work: Recurring;
+  /** Whether environments of an earlier version's data have their roll-ups. */
+  private isComplete = false;
 
   constructor(
     private readonly database: Database,
+    private readonly rebuilding: RebuildService,
     private readonly role: Role,
     @Inject(LOGGER) logger: Logger,
   ) {
@@ -36,14 +40,21 @@ export class RollUpWorker implements OnApplicationBootstrap, OnApplicationShutdo
   }
 
   private async foldAll(goesOn: () => boolean): Promise<void> {
-    while (goesOn() && (await this.database.acrossTenants('keep the roll-ups of analytics', foldPortion)));
+    if (!this.isComplete) await this.rebuilding.rebuildMissing(goesOn);
+    this.isComplete = goesOn();
+    while (goesOn() && (await this.database.acrossTenants('keep the roll-ups of analytics', foldSomeChanges)));
+    // Apart: what is wrong with the one keeps nobody from the other.
+    while (goesOn() && (await this.database.acrossTenants('count validations in the roll-ups', foldSomeValidations)));
   }
 }
 
 /** Whether there may be more to fold at once; false also when another server is at it. */
-export async function foldPortion(db: Db): Promise<boolean> {
-  if (!(await somethingWaits(db)) || !(await takeTurn(db, 'rollUps'))) return false;
-  const changes = await foldChanges(db, CHANGES);
-  const batches = await foldValidations(db, BATCHES);
-  return changes === CHANGES || batches === BATCHES;
+async function foldSomeChanges(db: Db): Promise<boolean> {
+  const mayFold = (await changesWait(db)) && (await takeTurn(db, 'rollUps'));
+  return mayFold && (await foldChanges(db, CHANGES)) === CHANGES;
+}
+
+async function foldSomeValidations(db: Db): Promise<boolean> {
+  const mayFold = (await validationsWait(db)) && (await takeTurn(db, 'rollUps'));
+  return mayFold && (await foldValidations(db, BATCHES)) === BATCHES;
 }

@@ -1,4 +1,5 @@
 import type { Db, Tenant } from '../core/database.js';
+import { nameSeenBy } from './names.query.js';
 import type { CohortCounts } from '../domain/cohorts.js';
 import { WHOLE } from '../domain/roll-ups.js';
 import type { SeatHolders, SeatRules } from '../domain/seat-use.js';
@@ -24,17 +25,17 @@ export interface PolicySeats extends SeatRules {
   holders: SeatHolders[];
 }
 
-/** Of policies that have licenses, by name. */
+/** Of policies that have licenses, by name; of a policy that the caller may use and not see the name is its id. */
 export function findSeats(db: Db, tenant: Tenant): Promise<PolicySeats[]> {
   return db.$queryRaw<PolicySeats[]>`
-    SELECT policy.id AS "policyId", policy.name AS "policyName", policy.max_machines AS "maxMachines",
+    SELECT policy.id AS "policyId", ${nameSeenBy(tenant, 'policy')} AS "policyName", policy.max_machines AS "maxMachines",
            policy.overage_strategy AS "overageStrategy",
            json_agg(json_build_object('maxMachinesOverride', nullif(tally.max_machines_override, -1),
                                       'machineCount', tally.machine_count, 'licenses', tally.licenses)) AS holders
       FROM seat_tally AS tally JOIN policy ON policy.id = tally.policy_id
      WHERE ${ofTenant(tenant)} AND tally.licenses <> 0
-     GROUP BY policy.id, policy.name, policy.max_machines, policy.overage_strategy
-     ORDER BY policy.name, policy.id`;
+     GROUP BY policy.id, policy.name, policy.segment_id, policy.max_machines, policy.overage_strategy
+     ORDER BY "policyName", policy.id`;
 }
 
 /** By the month in which they were made; of months that have any. */

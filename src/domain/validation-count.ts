@@ -1,5 +1,6 @@
 import { matchesOf } from './matching.js';
 import type { Facts, Verdict } from './validation.js';
+import { nameOfVersion } from './versions.js';
 
 /** So many validations that were alike, within an hour; as a process leaves them for the roll-ups. */
 export interface ValidationCount {
@@ -37,7 +38,7 @@ export function countOf({ valid, code }: Verdict, facts: Facts, ip: string | nul
     machineId: machine?.id ?? null,
     fingerprint: machine?.fingerprint ?? request.fingerprints[0] ?? null,
     ip,
-    version: request.version ?? null,
+    version: request.version === undefined ? null : nameOfVersion(request.version),
     count: 1,
   };
 }

@@ -14,3 +14,8 @@ export function isVersionRange(text: string): boolean {
 export function coversVersion(range: string, version: string): boolean {
   return semver.satisfies(version, range, { includePrerelease: true });
 }
+
+/** As it is told apart from others: `v1.2.3` is `1.2.3`, and what comes after a `+` is of no version. */
+export function nameOfVersion(text: string): string {
+  return semver.valid(text) ?? text;
+}

@@ -18,12 +18,14 @@ const KEEP_BATCH = {
   name: 'keep_validation_batch',
   text: `
     INSERT INTO validation_batch (process_id, sequence, counts, counted_at)
-    VALUES ($1, $2, $3::jsonb, clock_timestamp()) ON CONFLICT (process_id, sequence) DO NOTHING`,
+    VALUES ($1, $2, $3::jsonb, $4) ON CONFLICT (process_id, sequence) DO NOTHING`,
 };
 
 interface Batch {
   sequence: number;
   counts: string;
+  /** When the first of them was counted: how fresh analytics are goes by that. */
+  countedAt: Date;
 }
 
 /**
@@ -35,6 +37,7 @@ export class ValidationCounts implements OnApplicationBootstrap, OnApplicationSh
   private readonly processId = uuidv7();
   private readonly work: Recurring;
   private counts = new Map<string, ValidationCount>();
+  private countingSince = new Date();
   private batches: Batch[] = [];
   private lastSequence = 0;
 
@@ -49,6 +52,7 @@ export class ValidationCounts implements OnApplicationBootstrap, OnApplicationSh
   note({ verdict, facts }: Decision, ip: string | null): void {
     const one = countOf(verdict, facts, ip);
     const count = this.counts.size < MOST_SORTS ? one : coarse(one);
+    if (this.counts.size === 0) this.countingSince = new Date();
     const sort = sortOf(count);
     const known = this.counts.get(sort);
     if (known === undefined) this.counts.set(sort, count);
@@ -68,14 +72,21 @@ export class ValidationCounts implements OnApplicationBootstrap, OnApplicationSh
 
   /** Resolves when all that was noted before is written, in the order of the batches' numbers. */
   private async flush(): Promise<void> {
-    const counts = [...this.counts.values()];
+    await this.writeBatches();
+    // Only now: while nothing can be written, counts stay where they are bounded.
+    const [counts, countedAt] = [[...this.counts.values()], this.countingSince];
     this.counts = new Map();
     for (let from = 0; from < counts.length; from += BATCH) {
       this.lastSequence += 1;
-      this.batches.push({ sequence: this.lastSequence, counts: JSON.stringify(counts.slice(from, from + BATCH)) });
+      this.batches.push({ sequence: this.lastSequence, counts: JSON.stringify(counts.slice(from, from + BATCH)), countedAt });
     }
+    await this.writeBatches();
+  }
+
+  /** One that may have been written comes again as it was. */
+  private async writeBatches(): Promise<void> {
     for (let batch = this.batches[0]; batch !== undefined; batch = this.batches[0]) {
-      await this.database.stamp(KEEP_BATCH, [this.processId, batch.sequence, batch.counts]);
+      await this.database.stamp(KEEP_BATCH, [this.processId, batch.sequence, batch.counts, batch.countedAt]);
       this.batches.shift();
     }
   }

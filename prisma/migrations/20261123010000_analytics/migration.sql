@@ -10,6 +10,12 @@ ALTER TABLE "license" ADD COLUMN     "began_as_trial" BOOLEAN NOT NULL DEFAULT f
 ADD COLUMN     "converted_at" TIMESTAMPTZ(3),
 ADD COLUMN     "first_renewed_at" TIMESTAMPTZ(3);
 
+-- Environments that there are already get theirs from the running server, one after the other and beside its work: null = they
+-- wait for it. Those to come begin with nothing to roll up.
+-- AlterTable
+ALTER TABLE "environment" ADD COLUMN     "rolled_up_at" TIMESTAMPTZ(3);
+ALTER TABLE "environment" ALTER COLUMN "rolled_up_at" SET DEFAULT CURRENT_TIMESTAMP;
+
 -- CreateTable
 CREATE TABLE "tally_change" (
     "place" BIGSERIAL NOT NULL,
@@ -143,6 +149,10 @@ CREATE TABLE "name_month" (
     CONSTRAINT "name_month_pkey" PRIMARY KEY ("environment_id", "segment_id", "month", "kind", "name")
 );
 
+-- How long the oldest change of an environment waits, whatever waits of others.
+-- CreateIndex
+CREATE INDEX "tally_change_environment_idx" ON "tally_change"("environment_id", "place");
+
 -- CreateIndex
 CREATE INDEX "license_month_top_idx" ON "license_month"("environment_id", "month", "validations" DESC, "license_id");
 
@@ -188,11 +198,16 @@ BEGIN
     RETURN NULL;
   END IF;
   INSERT INTO tally_change (environment_id, kind, before, after) VALUES (NEW.environment_id, 'license', before, after);
-  -- Its machines, also those that are gone, are counted under its policy and product.
+  -- Its machines, also those that are gone, are counted under its policy and product: those that are alike to the hour together,
+  -- because a license may have had any number of them.
   IF TG_OP = 'UPDATE' AND (OLD.policy_id, OLD.product_id) IS DISTINCT FROM (NEW.policy_id, NEW.product_id) THEN
     INSERT INTO tally_change (environment_id, kind, before, after)
-    SELECT NEW.environment_id, 'machine', tallied(machine, OLD.product_id, OLD.policy_id), tallied(machine, NEW.product_id, NEW.policy_id)
-      FROM machine WHERE machine.environment_id = NEW.environment_id AND machine.license_id = NEW.id;
+    SELECT NEW.environment_id, 'machine', jsonb_build_object('product', OLD.product_id, 'policy', OLD.policy_id) || alike.state,
+           jsonb_build_object('product', NEW.product_id, 'policy', NEW.policy_id) || alike.state
+      FROM (SELECT jsonb_build_object('segment', segment_id, 'platform', platform, 'createdAt', date_trunc('hour', created_at),
+                                      'deletedAt', date_trunc('hour', deleted_at), 'count', count(*)) AS state
+              FROM machine WHERE environment_id = NEW.environment_id AND license_id = NEW.id
+             GROUP BY segment_id, platform, date_trunc('hour', created_at), date_trunc('hour', deleted_at)) AS alike;
   END IF;
   RETURN NULL;
 END
@@ -248,29 +263,6 @@ ALTER TABLE "activity_count" SET (fillfactor = 70);
 ALTER TABLE "license_tally" SET (fillfactor = 70);
 
 -- ---------------------------------------------------------------------------------------------------------------------
--- What there was before: it waits to be folded like everything else.
--- ---------------------------------------------------------------------------------------------------------------------
-ALTER TABLE "license" NO FORCE ROW LEVEL SECURITY;
-ALTER TABLE "machine" NO FORCE ROW LEVEL SECURITY;
-ALTER TABLE "machine_pulse" NO FORCE ROW LEVEL SECURITY;
-ALTER TABLE "policy" NO FORCE ROW LEVEL SECURITY;
-ALTER TABLE "license" DISABLE TRIGGER USER;
-UPDATE "license" SET "began_as_trial" = true FROM "policy" WHERE policy.id = license.policy_id AND policy.is_trial;
-ALTER TABLE "license" ENABLE TRIGGER USER;
-INSERT INTO "tally_change" ("environment_id", "kind", "after") SELECT license.environment_id, 'license', tallied(license) FROM license;
-INSERT INTO "tally_change" ("environment_id", "kind", "after")
-SELECT machine.environment_id, 'machine', tallied(machine, license.product_id, license.policy_id)
-  FROM machine JOIN license ON license.id = machine.license_id;
-INSERT INTO "tally_change" ("environment_id", "kind", "after")
-SELECT pulse.environment_id, 'death', jsonb_build_object('segment', machine.segment_id, 'policy', pulse.policy_id)
-  FROM machine_pulse AS pulse JOIN machine ON machine.environment_id = pulse.environment_id AND machine.id = pulse.machine_id
- WHERE pulse.death_announced;
-ALTER TABLE "license" FORCE ROW LEVEL SECURITY;
-ALTER TABLE "machine" FORCE ROW LEVEL SECURITY;
-ALTER TABLE "machine_pulse" FORCE ROW LEVEL SECURITY;
-ALTER TABLE "policy" FORCE ROW LEVEL SECURITY;
-
--- ---------------------------------------------------------------------------------------------------------------------
 -- Row-level security and grants.
 -- ---------------------------------------------------------------------------------------------------------------------
 DO $$
@@ -319,6 +311,7 @@ GRANT USAGE ON SEQUENCE "tally_change_place_seq" TO latchkey_tenant, latchkey_sy
 GRANT SELECT ("place", "environment_id", "changed_at") ON "tally_change" TO latchkey_lookup;
 GRANT SELECT ("counted_at") ON "validation_batch" TO latchkey_lookup;
 GRANT SELECT, INSERT, DELETE ON "sighting" TO latchkey_system;
+GRANT UPDATE ("rolled_up_at") ON "environment" TO latchkey_system;
 -- Of whom validations are: their segment, and how many seats explain what was seen.
 GRANT SELECT ("id", "segment_id", "policy_id", "max_machines_override", "machine_count") ON "license" TO latchkey_system;
 GRANT SELECT ("id", "max_machines") ON "policy" TO latchkey_system;
