@@ -265,6 +265,11 @@ describe('the command line beside a server', () => {
     const wrong = await latchkey([...series, '--interval', 'minute', '--from', 'yesterday']);
     expect(wrong).toMatchObject({ code: 2, stdout: '' });
     expect(wrong.stderr).toMatch(/^error: --(interval|from): .*\nerror: --(interval|from): /);
+    const tooLate = await latchkey([...series, '--from', '2999-01-01T00:00:00Z']);
+    expect(tooLate).toMatchObject({ code: 2, stderr: expect.stringMatching(/^error: --from: /) });
+    const byProduct = await latchkey([...series, '--group-by', 'productId']);
+    const [product] = (await other.api.get('/products')).body.data;
+    expect(byProduct.stdout.trimEnd().split('\n').at(-1)).toMatch(new RegExp(`^${product.name} +█+ +1$`));
     expect(await latchkey([...analytics, '--csv', '--json'])).toMatchObject({ code: 2 });
     expect(await latchkey(['analytics', '--account', 'nobody-at-all', '--environment', 'live'])).toMatchObject({ code: 1 });
   });

@@ -162,8 +162,8 @@ describe('metrics', () => {
   it('show what waits and how long, and the seats as they are stored, and ask the database no more than every few seconds', async () => {
     const held = new pg.Client({ connectionString: quiet.url });
     await held.connect();
-    // Nobody passes anything on meanwhile.
-    await held.query('BEGIN; LOCK TABLE event_feed IN ACCESS EXCLUSIVE MODE');
+    // Nobody passes anything on meanwhile, or folds it into the roll-ups.
+    await held.query('BEGIN; LOCK TABLE event_feed, activity_count IN ACCESS EXCLUSIVE MODE');
     await vendor.licenseUnder({});
     const api = await boot(loadConfig(testEnvironment({ DATABASE_URL: quiet.url, ROLE: 'api' })), { write: () => undefined });
     try {
@@ -172,6 +172,7 @@ describe('metrics', () => {
       expect(Number(rows[0]!.count)).toBeGreaterThan(0);
       expect(series.get('latchkey_outbox_events')).toBe(Number(rows[0]!.count));
       expect(series.get('latchkey_outbox_oldest_event_age_seconds')).toBeGreaterThan(0);
+      expect(series.get('latchkey_roll_ups_oldest_waiting_age_seconds')).toBeGreaterThan(0);
       // Work that is done for everyone is not its own.
       expect([...series.keys()].filter((name) => /^latchkey_(job|seats)/.test(name))).toEqual([]);
       await vendor.licenseUnder({});
@@ -182,11 +183,13 @@ describe('metrics', () => {
       await api.stop();
     }
     await eventually(
-      async () => (await database.query('SELECT FROM tally_change')).rowCount,
+      async () => (await database.query('SELECT 1 FROM tally_change UNION ALL SELECT 1 FROM validation_batch')).rowCount,
       (waiting) => waiting === 0,
     );
     const worker = await startServer({ DATABASE_URL: quiet.url, ROLE: 'worker', METRICS_TOKEN: TOKEN });
-    const seats = (await read(worker, { authorization: `Bearer ${TOKEN}` })).series.get('latchkey_seats_in_use');
+    const { series: shown } = await read(worker, { authorization: `Bearer ${TOKEN}` });
+    const seats = shown.get('latchkey_seats_in_use');
+    expect(shown.get('latchkey_roll_ups_oldest_waiting_age_seconds')).toBe(0);
     const { rows } = await database.query<{ seats: string }>('SELECT sum(machine_count) AS seats FROM license WHERE deleted_at IS NULL');
     await worker.stop();
     expect(Number(rows[0]!.seats)).toBeGreaterThan(0);
@@ -279,8 +282,19 @@ describe('metrics', () => {
         { forwarded: 'for=127.0.0.1' },
         { 'x-real-ip': '127.0.0.1' },
         { via: '1.1 proxy' },
+        { 'cf-connecting-ip': '127.0.0.1' },
+        { 'true-client-ip': '127.0.0.1' },
+        { 'x-client-ip': '127.0.0.1' },
+        { 'fly-client-ip': '127.0.0.1' },
+        { 'x-cluster-client-ip': '127.0.0.1' },
+        { host: 'latchkey.example.com' },
+        { host: '203.0.113.7:3000' },
+        { host: 'localhost.example.com' },
+        { host: '127.0.0.1.example.com' },
       ])
         expect([headers, await ask(server, headers)]).toEqual([headers, [404, 'NOT_FOUND']]);
+      for (const host of ['localhost', 'LOCALHOST:3000', '127.0.0.1', '127.8.0.1:80', '[::1]:3000'])
+        expect([host, await ask(server, { host })]).toEqual([host, [200, undefined]]);
       // The very answer of what is not there.
       const [hidden, missing] = await Promise.all(
         ['/metrics', '/metrix'].map((path) => send(server.url, 'GET', path, { headers: { 'x-real-ip': '::1', 'x-request-id': 'same' } })),

@@ -24,6 +24,8 @@ interface Schema {
   type?: string | string[];
   format?: string;
   enum?: unknown[];
+  pattern?: string;
+  default?: unknown;
   description?: string;
   example?: unknown;
   properties?: Record<string, Schema>;
@@ -338,12 +340,21 @@ describe('the OpenAPI document', () => {
     expect(missing).toEqual([]);
   });
 
-  it('gives examples that are what they describe', () => {
+  it('gives examples and defaults that are what they describe', () => {
     const wrong: string[] = [];
     for (const [name, { properties = {} }] of Object.entries(document.components.schemas)) {
       for (const [property, schema] of Object.entries(properties)) {
-        if ('example' in schema) wrong.push(...mismatches(schema.example, schema, document.components.schemas, `${name}.${property}`));
+        for (const given of ['example', 'default'] as const)
+          if (given in schema)
+            wrong.push(...mismatches(schema[given], schema, document.components.schemas, `${name}.${property} ${given}`));
       }
+    }
+    const parameters = operations.flatMap((operation) => operation.parameters.map((parameter) => ({ ...parameter, operation })));
+    for (const { operation, name, schema, ...parameter } of parameters) {
+      const given = { default: schema.default, example: parameter.example ?? schema.example };
+      for (const [what, value] of Object.entries(given))
+        if (value !== undefined)
+          wrong.push(...mismatches(value, schema, document.components.schemas, `${nameOf(operation)} ${name} ${what}`));
     }
     expect(wrong).toEqual([]);
   });
@@ -640,6 +651,8 @@ function mismatches(value: unknown, schema: Schema, schemas: Record<string, Sche
   if (typeof value === 'string' && schema.format === 'date-time' && !/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/.test(value)) {
     return [`${at}: ${value} is no time with milliseconds`];
   }
+  if (typeof value === 'string' && schema.pattern !== undefined && !new RegExp(schema.pattern, 'u').test(value))
+    return [`${at}: ${value} does not match ${schema.pattern}`];
   if (Array.isArray(value)) return value.flatMap((item, index) => mismatches(item, schema.items ?? {}, schemas, `${at}[${index}]`));
   if (typeof value !== 'object' || value === null) return [];
   const { properties, additionalProperties } = schema;

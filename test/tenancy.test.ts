@@ -992,6 +992,7 @@ const allowedAcrossTenants: Record<string, string> = {
   'auth/authenticator.ts: FIND_USER_KEY': 'whose key is this, and which accounts does it open',
   'auth/authenticator.ts: FIND_USER_KEY_OF_TOKEN': 'the same, by the id in what we have signed',
   'auth/key-use.worker.ts: keep the last use of keys': 'times of many keys in one statement; can write nothing else',
+  'service/watch.ts: FIND_ROLL_UPS_AGE': 'an age and nothing else, of whichever tenant the oldest is',
   'core/readiness.ts: FIND_OWN_KEY': 'whether the master key of this process was rotated out, of no tenant',
   'core/readiness.ts: see how long events have waited': 'an age and nothing else, of whichever tenant the oldest is',
   'events/retention.worker.ts: remove events that are kept no longer': 'of everyone, by nothing but their age',

@@ -10,7 +10,7 @@ const MOST = Number.MAX_SAFE_INTEGER;
 
 export class TimeseriesQuery {
   @Choice(activityMetrics, {
-    help: 'What to tell: how often it happened in each bucket; of `active_machines`, how many machines held a seat at its end.',
+    help: 'What to tell: how often it happened in each bucket; of `active_machines`, how many machines held a seat at its end, dead ones that keep theirs included. A bucket that has not ended, or is to come, shows what is known so far.',
   })
   metric!: ActivityMetric;
 
@@ -30,7 +30,7 @@ export class TimeseriesQuery {
   interval?: BucketInterval;
 
   @Choice(activityDimensions, {
-    help: 'Tell each bucket by this too. `code` and `version`: of validations only; `platform`: of machines and of validations with one.',
+    help: 'Tell each bucket by this too. `code` and `version`: of validations only; `platform`: of machines and of validations with one. A validation stays with the product and policy that it was judged by; other metrics go along when a license is transferred.',
     optional: true,
   })
   groupBy?: ActivityDimension;

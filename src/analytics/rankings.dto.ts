@@ -9,12 +9,11 @@ const MAX_LIMIT = 100;
 
 class MonthQuery {
   @Text({
-    help: 'The month, UTC. What is told by license, address or fingerprint is kept for this month and the two before it.',
+    help: 'The month, UTC; default the current one. What is told by license, address or fingerprint is kept for this month and the two before it.',
     max: 7,
     pattern: /^[1-9]\d{3}-(0[1-9]|1[0-2])$/,
     patternHelp: 'must be a month, like 2026-01',
     optional: true,
-    default: 'the current one',
     example: '2026-01',
   })
   month?: string;

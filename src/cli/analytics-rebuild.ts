@@ -7,6 +7,8 @@ import { everyItem, inSession, type Session } from './session.js';
 export interface RebuildOptions {
   /** Slug or id; absent = every account. */
   account?: string;
+  /** Absent = both. */
+  environment?: EnvironmentName;
 }
 
 /** How often the progress of a long rebuilding is told. */
@@ -14,12 +16,12 @@ const TELL_EVERY_MS = 2_000;
 const environments: EnvironmentName[] = ['live', 'test'];
 
 /** `analytics rebuild`: one environment after the other; what is done stays done when a later one fails. */
-export async function rebuildAnalytics({ account }: RebuildOptions): Promise<Outcome> {
+export async function rebuildAnalytics({ account, environment: only }: RebuildOptions): Promise<Outcome> {
   const document = await inSession(async (session) => {
     const accounts = account === undefined ? await everyAccount(session) : [account];
     const done: ({ account: string; environment: EnvironmentName } & Rebuilt)[] = [];
     for (const name of accounts) {
-      for (const environment of environments) {
+      for (const environment of only === undefined ? environments : [only]) {
         const { tenant } = await session.caller(name, environment);
         const rebuilt = await session.get(RebuildService).rebuild(tenant, tellProgress(`${name} ${environment}`));
         done.push({ account: name, environment, ...rebuilt });
@@ -33,7 +35,7 @@ export async function rebuildAnalytics({ account }: RebuildOptions): Promise<Out
   const counted = table(['ACCOUNT', 'ENVIRONMENT', 'LICENSES', 'MACHINES', 'OF THEM DEAD'], rows, 'There are no accounts.');
   return {
     document,
-    text: `${counted}\n\nRebuilt from these rows. Counts of validations and of expiries leave no rows, and stay as they were.`,
+    text: `${counted}\n\nRebuilt from these rows, those of deleted licenses and machines included. Counts of validations and of expiries leave no rows, and stay as they were.`,
   };
 }
 

@@ -87,6 +87,16 @@ describe('a time series', () => {
     ]);
   });
 
+  it('names its groups where they are ids, and two of one name by their ids', () => {
+    const points = [{ start: new Date(0), value: 6, groups: { [id]: 3, a: 2, b: 1 } }];
+    const names = new Map([
+      [id, 'Pro'],
+      ['a', 'Free'],
+      ['b', 'Free'],
+    ]);
+    expect(describeTimeseries(points, { metric: 'validations', interval: 'day', names }, canvas)).toMatch(/\nPro .* 3\na .* 2\nb .* 1$/);
+  });
+
   it('that is long is told by the line, and what there is at a time by its end', () => {
     const text = describeTimeseries(days(365), { metric: 'active_machines', interval: 'hour' }, canvas);
     expect(text.split('\n')[0]).toBe('active_machines by hour, 2026-01-01 00:00 to 2026-12-31 00:00 (UTC): 3,640 at the end');

@@ -83,10 +83,10 @@ export function rowsOfAnalytics({ licenses, machines, activations, validations, 
   ];
 }
 
-/** As people read it: a bar for each bucket, the greatest groups below. */
+/** As people read it: a bar for each bucket, the greatest groups below, by the names of what they are ids of. */
 export function describeTimeseries(
   points: readonly PointView[],
-  { metric, interval }: { metric: string; interval: string },
+  { metric, interval, names = new Map() }: { metric: string; interval: string; names?: ReadonlyMap<string, string> },
   canvas: Canvas,
 ): string {
   const values = points.map(({ value }) => value);
@@ -94,7 +94,7 @@ export function describeTimeseries(
   const total = values.reduce((sum, value) => sum + value, 0);
   // Machines that are active on many days are the same machines.
   const sum = metric === 'active_machines' ? `${number(values.at(-1) ?? 0)} at the end` : number(total);
-  const groups = groupsOf(points, metric === 'active_machines');
+  const groups = named(groupsOf(points, metric === 'active_machines'), names);
   return [
     `${metric} by ${interval}, ${starts[0] ?? ''} to ${starts.at(-1) ?? ''} (UTC): ${sum}`,
     sparkline(values, canvas),
@@ -138,6 +138,15 @@ function seatBars(seats: readonly PolicySeatsView[], canvas: Canvas): string {
     })),
     canvas,
   );
+}
+
+/** Two of one name are told apart by their ids. */
+function named(groups: readonly [string, number][], names: ReadonlyMap<string, string>): [string, number][] {
+  const bearers = groups.map(([id]) => names.get(id));
+  return groups.map(([id, count], index) => {
+    const name = bearers[index];
+    return [name === undefined || bearers.filter((other) => other === name).length > 1 ? id : name, count];
+  });
 }
 
 /** Of all buckets together; of what there is at a time, those of the last. */

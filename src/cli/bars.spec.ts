@@ -50,6 +50,12 @@ describe('bars', () => {
     expect(Math.max(...drawn.map(lengthOf))).toBeLessThanOrEqual(Math.max(width, smallest));
   });
 
+  it('cut no id, beside which there is a bar on 80 columns', () => {
+    const id = '0198c5f6-7c1e-7a60-9d9b-0f4a3c1b2d3e';
+    for (const width of [80, 40, 20]) expect(barsOf([[id, 1]], { ...plain, width })).toContain(`${id}  `);
+    expect(barsOf([[id, 1_000_000]], { ...plain, width: 80 })).toMatch(/ █{20,} /);
+  });
+
   it('keep to their room whatever the share is', () => {
     const shares = [Infinity, 2, 1, 0.5, 1e-9, 0, -1, NaN];
     const drawn = lines(
@@ -86,6 +92,9 @@ describe('colours', () => {
     expect(canvasOf(terminal, { NO_COLOR: '1' })).toEqual({ width: 72, isColoured: false });
     expect(canvasOf(terminal, { NO_COLOR: '' }).isColoured).toBe(true);
     expect(canvasOf(terminal, { TERM: 'dumb' }).isColoured).toBe(false);
+    expect(canvasOf({}, { COLUMNS: '132' })).toEqual({ width: 132, isColoured: false });
+    expect(canvasOf(terminal, { COLUMNS: '60' }).width).toBe(60);
+    for (const COLUMNS of ['', '0', '-1', 'wide', '99999']) expect(canvasOf({}, { COLUMNS }).width).toBe(80);
     expect(canvasOf({}, {})).toEqual({ width: 80, isColoured: false });
     expect(canvasOf({ isTTY: true, columns: 0 }, {}).width).toBe(80);
     expect(canvasOf({ isTTY: true, columns: 400 }, {}).width).toBe(100);

@@ -20,6 +20,8 @@ const WIDEST = 100;
 /** Less than this says nothing. */
 const SHORTEST_BAR = 6;
 const SHORTEST_NAME = 8;
+/** Half of an id names nothing. */
+const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const GAP = '  ';
 const FULL = '█';
 /** Eighths of a character, from one to seven. */
@@ -29,14 +31,16 @@ const NOTHING = '·';
 
 /**
  * Where this command prints: colours only for a terminal that shows them, and not for whoever does not want them
- * (https://no-color.org).
+ * (https://no-color.org). A width that is set in COLUMNS (POSIX, "Environment Variables") is obeyed, whatever is printed on.
  */
 export function canvasOf(
   stream: { isTTY?: boolean; columns?: number },
-  environment: { NO_COLOR?: string; TERM?: string } = process.env,
+  environment: { NO_COLOR?: string; TERM?: string; COLUMNS?: string } = process.env,
 ): Canvas {
   const isTerminal = stream.isTTY === true;
   const isColoured = isTerminal && (environment.NO_COLOR ?? '') === '' && environment.TERM !== 'dumb';
+  const wanted = /^[1-9]\d{0,3}$/.test(environment.COLUMNS ?? '') ? Number(environment.COLUMNS) : null;
+  if (wanted !== null) return { width: wanted, isColoured };
   const columns = stream.columns ?? 0;
   // A terminal that does not know how wide it is says 0.
   return { width: isTerminal && columns > 0 ? Math.min(columns, WIDEST) : FILE_WIDTH, isColoured };
@@ -53,16 +57,17 @@ export function barsOf(counts: readonly (readonly [name: string, count: number])
 
 /**
  * A line for each: its name, its bar, its text, each under one another. What is more than nothing has a bar that is seen. Where
- * there is no room names are cut and then bars left out, never what stands behind them.
+ * there is no room names are cut and then bars left out, never what stands behind them, nor ids.
  */
 export function bars(lines: readonly Bar[], { width, isColoured }: Canvas): string {
   const names = lines.map(({ name }) => printable(name));
   const textWidth = Math.max(0, ...lines.map(({ text }) => lengthOf(text)));
   const longestName = Math.max(0, ...names.map(lengthOf));
-  const nameBeside = (room: number): number => Math.min(longestName, Math.max(SHORTEST_NAME, room));
-  const room = width - nameBeside(Math.floor(width / 3)) - textWidth - 2 * GAP.length;
+  const shortestName = Math.max(SHORTEST_NAME, ...names.filter((name) => ID.test(name)).map(lengthOf));
+  const nameBeside = (room: number): number => Math.min(longestName, Math.max(shortestName, room));
+  const room = width - nameBeside(Math.floor(width / 2)) - textWidth - 2 * GAP.length;
   const barWidth = room < SHORTEST_BAR ? 0 : room;
-  const nameWidth = nameBeside(barWidth === 0 ? width - textWidth - GAP.length : Math.floor(width / 3));
+  const nameWidth = nameBeside(barWidth === 0 ? width - textWidth - GAP.length : Math.floor(width / 2));
   return lines
     .map(({ share, text }, index) => {
       const name = cut(names[index] ?? '', nameWidth);

@@ -14,8 +14,19 @@ export async function bodyOf<Body extends object>(
   flags: { [Field in keyof Body]?: string } = {},
 ): Promise<Body> {
   const given = Object.fromEntries(Object.entries(typed).filter(([, value]) => value !== undefined));
+  return namingFlags(
+    async () => (await new RequestValidationPipe().transform(given, { type: 'body', metatype: bodyClass })) as Body,
+    flags,
+  );
+}
+
+/**
+ * The work, with its problems named by their options too: what a service finds wrong with what was typed.
+ * @throws what the work throws; a 400 with issues names options instead of fields
+ */
+export async function namingFlags<T>(work: () => Promise<T>, flags: Record<string, string | undefined> = {}): Promise<T> {
   try {
-    return (await new RequestValidationPipe().transform(given, { type: 'body', metatype: bodyClass })) as Body;
+    return await work();
   } catch (error) {
     const issues = error instanceof LatchkeyError ? (error.details?.issues as Issue[] | undefined) : undefined;
     if (issues === undefined) throw error;

@@ -257,6 +257,7 @@ function addRebuild(analytics: Command): void {
     'make anew what can be told from licenses and machines as they are; validations and expiries stay as counted',
   )
     .option('--account <account>', 'slug or id of the account; absent = every account')
+    .addOption(new Option('--environment <environment>', 'which of its environments; absent = both').choices(['live', 'test']))
     .addHelpText(
       'after',
       `

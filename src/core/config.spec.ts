@@ -40,6 +40,11 @@ describe('the environment', () => {
     ['LIMIT_VALIDATE_PER_MINUT', '5', /^LIMIT_VALIDATE_PER_MINUT: is no setting/],
     ['DATABASE_URI', 'postgres://x', /^DATABASE_URI: is no setting/],
     ['PLATFORM_TOKN', 'x', /^PLATFORM_TOKN: is no setting/],
+    ['METRIC_TOKEN', 'a-token-for-metrics', /^METRIC_TOKEN: is no setting/],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', 'collector:4318', /^OTEL_EXPORTER_OTLP_ENDPOINT: must be .*, like http:\/\/collector:4318$/],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', 'localhost', /^OTEL_EXPORTER_OTLP_ENDPOINT: must be .*, like http:\/\/collector:4318$/],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', 'http://collector:4318/v1/traces', /^OTEL_EXPORTER_OTLP_ENDPOINT: .*\/v1\/traces: leave it out/],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', 'https://collector/otel/v1/traces/', /^OTEL_EXPORTER_OTLP_ENDPOINT: .*\/v1\/traces: leave it out/],
     ['METRICS_TOKEN', 'short', 'METRICS_TOKEN: must have at least 16 characters'],
   ])('is refused, naming the variable: %s=%s', (name, value, problem) => {
     const problems = problemsOf({ MASTER_KEY, [name]: value });

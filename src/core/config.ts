@@ -31,6 +31,9 @@ interface Setting {
   unused?: true;
 }
 
+/** Of what OpenTelemetry has a variable of its own for, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT. */
+const TRACES_PATH = /\/v1\/traces\/*($|[?#])/;
+
 export const settings = {
   PORT: { parse: count(0, 65_535), initial: '3000', help: 'TCP port; 0 = any free one' },
   HOST: { parse: z.string().min(1), initial: '127.0.0.1', help: 'address to listen on' },
@@ -110,7 +113,7 @@ export const settings = {
   },
   METRICS_TOKEN: {
     parse: z.string().min(16, 'must have at least 16 characters'),
-    help: 'token for /metrics, needed from everywhere; absent = it is only there for this machine itself',
+    help: 'token for /metrics, needed from everywhere; absent = only for this machine itself. Behind any proxy set it: one on this machine may look like the machine',
   },
   FRONT_DOOR: {
     parse: flag,
@@ -123,7 +126,9 @@ export const settings = {
     help: 'least severe level that is logged',
   },
   OTEL_EXPORTER_OTLP_ENDPOINT: {
-    parse: z.url({ protocol: /^https?$/ }),
+    parse: z
+      .url({ protocol: /^https?$/, error: 'must be an http or https URL, like http://collector:4318' })
+      .refine((url) => !TRACES_PATH.test(url), 'must not end in /v1/traces: leave it out, it is added'),
     help: 'collector that traces go to by OTLP over HTTP, without /v1/traces; absent = nothing is traced',
   },
 } as const satisfies Record<string, Setting>;
@@ -140,6 +145,7 @@ const OUR_PREFIXES = [
   'MASTER_',
   'PLATFORM_',
   'METRICS_',
+  'METRIC_',
   'SEED_',
   'TRUSTED_',
   'CORS_',

@@ -70,6 +70,12 @@ export class Metrics {
   );
   readonly deliveriesFinished = this.counter('deliveries_finished_total', 'Deliveries that ended.', ['status']);
 
+  readonly rollUpsOldestSeconds = this.gauge(
+    'roll_ups_oldest_waiting_age_seconds',
+    'Age of the oldest of what waits to be folded into the roll-ups of analytics, of all tenants; 0 = nothing waits.',
+    [],
+  );
+
   readonly jobAgeSeconds = this.gauge('job_last_round_age_seconds', 'Since the last round of a job ended well, or since its start.', [
     'name',
   ]);

@@ -54,7 +54,7 @@ export class ServiceController {
   @ApiOperation({
     summary: 'Metrics of this process',
     description:
-      "In Prometheus' text format. With METRICS_TOKEN set: for who sends it as `Authorization: Bearer …`. Without: for the server's own machine, directly and not through a proxy; for everybody else it is not there.",
+      "In Prometheus' text format. With METRICS_TOKEN set: for who sends it as `Authorization: Bearer …`. Without: for the server's own machine, directly and not through a proxy; for everybody else it is not there. Behind a proxy set it.",
   })
   metrics() {
     return this.service.metrics();

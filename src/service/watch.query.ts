@@ -1,4 +1,4 @@
-import type { Db } from '../core/database.js';
+import type { Db, Lookup } from '../core/database.js';
 import { WHOLE } from '../domain/roll-ups.js';
 
 /** What waits, of all tenants: numbers and ages, and nothing of anybody's. */
@@ -13,6 +13,19 @@ export interface Waiting {
 
 /** So far is counted: by an index alone, a tenth of a second at most, however much waits. */
 export const COUNTED = 100_000;
+
+/**
+ * How long the oldest has waited that is to be folded into the roll-ups: a change of what is tallied, or what a process has
+ * validated. 0 = nothing waits. An age and nothing else, read by the role of the hot paths. Changes are found by their place;
+ * batches of validations are few unless nobody folds, and then all are read.
+ */
+export const FIND_ROLL_UPS_AGE = {
+  name: 'find_age_of_what_waits_for_roll_ups',
+  text: `
+    SELECT GREATEST(0, extract(epoch FROM clock_timestamp() - LEAST(
+             (SELECT changed_at FROM tally_change ORDER BY place LIMIT 1),
+             (SELECT min(counted_at) FROM validation_batch))))::float8 AS seconds`,
+} satisfies Lookup;
 
 /** Machines that hold a seat, of all tenants: from the roll-up of seats, whose rows are many licenses each. */
 export async function countSeats(db: Db): Promise<number> {

@@ -5,12 +5,12 @@ import { Metrics, type Reading } from '../core/metrics.js';
 import { Readiness } from '../core/readiness.js';
 import { Role } from '../core/role.js';
 import { findWaiting } from '../webhooks/delivery.query.js';
-import { countSeats, countWaiting, type Waiting } from './watch.query.js';
+import { countSeats, countWaiting, FIND_ROLL_UPS_AGE, type Waiting } from './watch.query.js';
 
 /** The database is asked no more often, however many collect. */
 const MAX_AGE_MS = 5000;
 /** And for what takes more than a few steps of an index even less often. */
-const SEATS_MAX_AGE_MS = 30_000;
+const SCANS_MAX_AGE_MS = 30_000;
 /** And not waited for any longer: what can be said without it is answered all the same, well within a scraper's patience. */
 const PATIENCE_MS = 2000;
 
@@ -52,10 +52,16 @@ export class Watch {
       metrics.deliveriesOldestSeconds,
       number(({ oldestDueSeconds }) => oldestDueSeconds),
     );
-    const seats = remembered(() => this.database.acrossTenants('count the seats in use', countSeats), SEATS_MAX_AGE_MS);
+    const seats = remembered(() => this.database.acrossTenants('count the seats in use', countSeats), SCANS_MAX_AGE_MS);
     metrics.watch(metrics.seatsInUse, async () => {
       const inUse = role.doesJobs ? await seats() : null;
       return inUse === null ? null : one(inUse);
+    });
+    // By every process: when no worker folds, those who answer requests are left to tell of it.
+    const rollUps = remembered(() => this.database.lookup<{ seconds: number }>(FIND_ROLL_UPS_AGE, []), SCANS_MAX_AGE_MS);
+    metrics.watch(metrics.rollUpsOldestSeconds, async () => {
+      const [oldest] = (await rollUps()) ?? [];
+      return oldest === undefined ? null : one(oldest.seconds);
     });
     const problem = remembered(async () => ({ isReady: (await readiness.problem()) === null }));
     metrics.watch(metrics.ready, async () => one(!readiness.isStopping && (await problem())?.isReady === true ? 1 : 0));
