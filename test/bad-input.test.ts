@@ -4,6 +4,7 @@ import pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
 import { anyone, Client, type Reply, send, type Sending, withLicense } from './support/client.js';
 import { eventsArePassedOn } from './support/outbox.js';
+import { KEPT_BEHIND } from './support/roll-ups.js';
 import { sharedServer } from './support/shared-server.js';
 import { TEST_PLATFORM_TOKEN, testDatabaseUrl } from './support/settings.js';
 import { expectStatus, Vendor } from './support/vendor.js';
@@ -165,6 +166,7 @@ describe('bad input', () => {
     );
     const found: Record<string, unknown[]> = {};
     for (const { name } of tables) {
+      if (KEPT_BEHIND.includes(name)) continue;
       const { rows } = await database.query(
         // Sending a request is a use of the key; that is no more than it says.
         `SELECT to_jsonb(${name}) - 'last_used_at' - 'last_used_ip' AS row FROM ${name} JOIN environment ON environment.id = environment_id

@@ -6,6 +6,7 @@ import { IdempotencyWorker } from '../src/core/idempotency.worker.js';
 import { offlineRequest } from './support/offline-request.js';
 import { anyone, Client, type Reply, send, withKey } from './support/client.js';
 import { eventsArePassedOn } from './support/outbox.js';
+import { KEPT_BEHIND } from './support/roll-ups.js';
 import { startServer } from './support/server.js';
 import { TEST_PLATFORM_TOKEN, testDatabaseUrl } from './support/settings.js';
 import { expectStatus, Vendor } from './support/vendor.js';
@@ -234,6 +235,7 @@ describe('idempotency keys', () => {
     );
     const found: Record<string, unknown[]> = {};
     for (const { table, column } of [...columns, { table: 'account', column: 'id' }]) {
+      if (KEPT_BEHIND.includes(table)) continue;
       const { rows } = await database.query(
         `WITH mine AS (SELECT id FROM account WHERE slug IN ($1, $2))
          SELECT to_jsonb(${table}) - ARRAY['last_used_at', 'last_used_ip', 'last_validated_at'] AS row FROM ${table}

@@ -7,7 +7,7 @@ import { v7 as uuidv7 } from 'uuid';
 import { offlineRequest } from './support/offline-request.js';
 import { anyone, Client, type Reply, send, withLicense } from './support/client.js';
 import { eventsArePassedOn } from './support/outbox.js';
-import { rollUpsAreKept } from './support/roll-ups.js';
+import { ROLL_UPS, rollUpsAreKept } from './support/roll-ups.js';
 import { sharedServer } from './support/shared-server.js';
 import { testDatabaseUrl } from './support/settings.js';
 import { expectStatus, Vendor } from './support/vendor.js';
@@ -178,16 +178,7 @@ const readOnly = ['event_feed', 'webhook_attempt'];
 /** Which a tenant's work does not read: rows are there for a moment, until they are taken away across tenants. */
 const passing = ['event_outbox', 'tally_change'];
 /** Which are kept across tenants, and a tenant's work reads at most. */
-const rollUps = [
-  'activity_count',
-  'cohort_tally',
-  'dead_machine_tally',
-  'license_month',
-  'license_tally',
-  'name_month',
-  'seat_tally',
-  'sighting',
-];
+const rollUps = ROLL_UPS;
 /** Which a tenant's work has nothing to do with; here without rows. */
 const unread = ['sighting'];
 

@@ -1,6 +1,21 @@
 import type pg from 'pg';
 import { eventually } from './eventually.js';
 
+/** Tables that analytics are answered from: kept across tenants, a moment behind what they are a sum of. */
+export const ROLL_UPS = [
+  'activity_count',
+  'cohort_tally',
+  'dead_machine_tally',
+  'license_month',
+  'license_tally',
+  'name_month',
+  'seat_tally',
+  'sighting',
+];
+
+/** Those, and what waits to be folded into them: their rows come and go while nobody asks for anything. */
+export const KEPT_BEHIND = [...ROLL_UPS, 'tally_change'];
+
 /**
  * When every change of the accounts' licenses and machines, and every batch of validations that had been written by now, is in
  * the roll-ups. `accounts` are ids or slugs. A process keeps what it validated for up to half a second before it writes it.
