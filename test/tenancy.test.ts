@@ -962,6 +962,7 @@ const allowedAcrossTenants: Record<string, string> = {
   'analytics/freshness.ts: FIND_OLDEST_WAITING': 'a time and nothing else: what a process has validated waits in rows of many tenants',
   'analytics/rebuild.service.ts: clear the roll-ups of an environment':
     'of the environment that the operator named, which no tenant writes',
+  'analytics/rebuild.service.ts: find environments without roll-ups': 'their ids, of everyone; each is then rebuilt by itself',
   'analytics/rebuild.service.ts: hold the turn to rebuild roll-ups': 'touches no row: a lock of the database',
   'analytics/rebuild.service.ts: rebuild the roll-ups of an environment': 'sums of rows that were read within that environment',
   'analytics/rebuild.service.ts: wait for the turn to rebuild roll-ups': 'touches no row: a lock of the database',
@@ -969,6 +970,8 @@ const allowedAcrossTenants: Record<string, string> = {
   'analytics/roll-up-retention.worker.ts: remove analytics that are kept no longer':
     'of everyone, by nothing but their age, or that they are zero',
   'analytics/roll-up-retention.worker.ts: walk through environments': 'their ids alone',
+  'analytics/roll-up.worker.ts: count validations in the roll-ups':
+    'what processes have validated, of every tenant, each folded into rows of its own environment',
   'analytics/roll-up.worker.ts: keep the roll-ups of analytics': 'changes of every tenant, each folded into rows of its own environment',
   'licenses/validation-counts.ts: KEEP_BATCH':
     'what a process has validated, of many tenants: each count names its environment; can only insert',

@@ -33,7 +33,7 @@ it("the README's five-minute tour does what it says, command by command as writt
     const [code] = (await once(shell, 'close')) as [number];
     expect({ code, complaints: code === 0 ? '' : complaints }).toEqual({ code: 0, complaints: '' });
     expect(printed).toMatch(
-      /^Ada's key: ACME(-[0-9A-Z]{4}){6}\nNOT_ACTIVATED\nVALID\neyJ[\w.-]+\n\[ '[\w-]{43}' \]\nactive\n204\n[^]*NOT_ACTIVATED[^]*not valid\nLICENSES  2\n[^]*\nas of .*\nstart,group,value\n/,
+      /^Ada's key: ACME(-[0-9A-Z]{4}){6}\nNOT_ACTIVATED\nVALID\neyJ[\w.-]+\n\[ '[\w-]{43}' \]\nactive\n204\n[^]*NOT_ACTIVATED[^]*not valid\nLICENSES  2\n[^]*\nas of .*\nstart,group,value\r\n/,
     );
   } finally {
     await server.stop();
