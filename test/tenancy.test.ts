@@ -970,6 +970,7 @@ const allowedAcrossTenants: Record<string, string> = {
   'analytics/roll-up-retention.worker.ts: remove analytics that are kept no longer':
     'of everyone, by nothing but their age, or that they are zero',
   'analytics/roll-up-retention.worker.ts: walk through environments': 'their ids alone',
+  'analytics/roll-up.worker.ts: FIND_WHAT_WAITS': 'whether anything waits, of anyone: yes or no',
   'analytics/roll-up.worker.ts: count validations in the roll-ups':
     'what processes have validated, of every tenant, each folded into rows of its own environment',
   'analytics/roll-up.worker.ts: keep the roll-ups of analytics': 'changes of every tenant, each folded into rows of its own environment',

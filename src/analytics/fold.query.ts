@@ -23,19 +23,16 @@ const addActivity = Prisma.sql`
   ON CONFLICT (environment_id, segment_id, metric, dimension, unit, bucket, name)
   DO UPDATE SET value = activity_count.value + EXCLUDED.value`;
 
-/** Whether any change waits to be folded. */
-export function changesWait(db: Db): Promise<boolean> {
-  return isThere(db, Prisma.sql`tally_change`);
-}
+/** Whether anything waits to be folded: asked twice a second, so by the role that may only look, in one round trip. */
+export const FIND_WHAT_WAITS = {
+  name: 'find_what_waits_for_roll_ups',
+  text: `
+    SELECT EXISTS (SELECT place FROM tally_change) AS changes, EXISTS (SELECT counted_at FROM validation_batch) AS validations`,
+};
 
-/** Whether any batch of validations does. */
-export function validationsWait(db: Db): Promise<boolean> {
-  return isThere(db, Prisma.sql`validation_batch`);
-}
-
-async function isThere(db: Db, table: Prisma.Sql): Promise<boolean> {
-  const [found] = await db.$queryRaw<{ waits: boolean }[]>`SELECT EXISTS (SELECT FROM ${table}) AS waits`;
-  return found?.waits === true;
+export interface WhatWaits {
+  changes: boolean;
+  validations: boolean;
 }
 
 /** What the taken changes come to, in every roll-up: a change takes away what a row was, and adds what it is. */

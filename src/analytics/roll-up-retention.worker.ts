@@ -16,7 +16,7 @@ const ENVIRONMENTS = 100;
 const BATCH = 10_000;
 
 /**
- * Removes what roll-ups keep no longer (docs/decisions/0022-roll-ups.md), and sums that came to nothing: at start and every hour, a batch a
+ * Removes what roll-ups keep no longer (docs/decisions/0022-roll-ups.md), and sums that came to nothing: every hour, a batch a
  * transaction, one server at a time. What lies in the future, by a test clock, stays.
  */
 @Injectable()
@@ -29,7 +29,7 @@ export class RollUpRetentionWorker implements OnApplicationBootstrap, OnApplicat
     private readonly role: Role,
     @Inject(LOGGER) logger: Logger,
   ) {
-    this.work = new Recurring('old analytics could not be removed', INTERVAL_MS, (goesOn) => this.removeAll(goesOn), logger);
+    this.work = new Recurring('old analytics could not be removed', INTERVAL_MS, (goesOn) => this.removeAll(goesOn), logger, 'later');
   }
 
   onApplicationBootstrap(): void {

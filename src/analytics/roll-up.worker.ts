@@ -4,7 +4,7 @@ import { Database, type Db } from '../core/database.js';
 import { LOGGER } from '../core/logger.js';
 import { Recurring, takeTurn } from '../core/recurring.js';
 import { Role } from '../core/role.js';
-import { changesWait, foldChanges, foldValidations, validationsWait } from './fold.query.js';
+import { FIND_WHAT_WAITS, foldChanges, foldValidations, type WhatWaits } from './fold.query.js';
 import { RebuildService } from './rebuild.service.js';
 
 const INTERVAL_MS = 500;
@@ -42,19 +42,19 @@ export class RollUpWorker implements OnApplicationBootstrap, OnApplicationShutdo
   private async foldAll(goesOn: () => boolean): Promise<void> {
     if (!this.isComplete) await this.rebuilding.rebuildMissing(goesOn);
     this.isComplete = goesOn();
-    while (goesOn() && (await this.database.acrossTenants('keep the roll-ups of analytics', foldSomeChanges)));
+    const [waits] = await this.database.lookup<WhatWaits>(FIND_WHAT_WAITS, []);
+    if (waits?.changes === true) while (goesOn() && (await this.database.acrossTenants('keep the roll-ups of analytics', foldSomeChanges)));
     // Apart: what is wrong with the one keeps nobody from the other.
-    while (goesOn() && (await this.database.acrossTenants('count validations in the roll-ups', foldSomeValidations)));
+    if (waits?.validations === true)
+      while (goesOn() && (await this.database.acrossTenants('count validations in the roll-ups', foldSomeValidations)));
   }
 }
 
 /** Whether there may be more to fold at once; false also when another server is at it. */
 async function foldSomeChanges(db: Db): Promise<boolean> {
-  const mayFold = (await changesWait(db)) && (await takeTurn(db, 'rollUps'));
-  return mayFold && (await foldChanges(db, CHANGES)) === CHANGES;
+  return (await takeTurn(db, 'rollUps')) && (await foldChanges(db, CHANGES)) === CHANGES;
 }
 
 async function foldSomeValidations(db: Db): Promise<boolean> {
-  const mayFold = (await validationsWait(db)) && (await takeTurn(db, 'rollUps'));
-  return mayFold && (await foldValidations(db, BATCHES)) === BATCHES;
+  return (await takeTurn(db, 'rollUps')) && (await foldValidations(db, BATCHES)) === BATCHES;
 }

@@ -24,7 +24,7 @@ export async function takeTurn(db: Db, turn: keyof typeof TURNS): Promise<boolea
 }
 
 /**
- * Work that is done at start and again after every interval, in rounds that never overlap in a process. A round that fails
+ * Work that is done at start, or an interval after it, and again after every interval, in rounds that never overlap in a process. A round that fails
  * is told in the log and left to the next.
  */
 export class Recurring {
@@ -36,13 +36,14 @@ export class Recurring {
 
   /**
    * `what` is said in the log when a round fails. A round consists of units, like transactions: it begins the next only
-   * where `goesOn()` says so.
+   * where `goesOn()` says so. Work that nobody waits for begins `later`: an interval after the start, which has enough to do.
    */
   constructor(
     private readonly what: string,
     readonly intervalMs: number,
     private readonly round: (goesOn: () => boolean) => Promise<void>,
     private readonly logger: Logger,
+    private readonly begins: 'at once' | 'later' = 'at once',
   ) {
     // Whoever wakes it may be a request: what is done then is not that request's, nor in its transaction.
     this.runOne = AsyncResource.bind(this.runOne.bind(this));
@@ -58,7 +59,7 @@ export class Recurring {
     this.timer = setInterval(() => {
       if (this.roundsLeft === 0) void this.run();
     }, this.intervalMs).unref();
-    void this.run();
+    if (this.begins === 'at once') void this.run();
   }
 
   /** Resolves when a whole round has been done that began after this call, or has failed. */
