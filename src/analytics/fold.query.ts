@@ -1,4 +1,5 @@
 import type { Db } from '../core/database.js';
+import { prepared } from '../core/prepared.js';
 import { Prisma } from '../generated/prisma/client.js';
 import { OTHER_NAMES, SIGHTINGS_PER_LICENSE, VERSIONS_PER_DAY, WHOLE } from '../domain/roll-ups.js';
 
@@ -23,7 +24,7 @@ const addActivity = Prisma.sql`
   ON CONFLICT (environment_id, segment_id, metric, dimension, unit, bucket, name)
   DO UPDATE SET value = activity_count.value + EXCLUDED.value`;
 
-/** Whether anything waits to be folded: asked twice a second, so by the role that may only look, in one round trip. */
+/** Whether anything waits to be folded: asked every second, so by the role that may only look, in one round trip. */
 export const FIND_WHAT_WAITS = {
   name: 'find_what_waits_for_roll_ups',
   text: `
@@ -121,7 +122,7 @@ const CHANGES_ADD_UP = Prisma.sql`
 /** Fold the first `count` changes, of everyone or of one environment; answers how many there were. */
 export async function foldChanges(db: Db, count: number, environmentId?: string): Promise<number> {
   const those = environmentId === undefined ? Prisma.empty : Prisma.sql`WHERE environment_id = ${environmentId}::uuid`;
-  const [folded] = await db.$queryRaw<{ changes: number }[]>`
+  const [folded] = await db.$queryRaw<{ changes: number }[]>`${prepared}
     WITH taken AS (
       DELETE FROM tally_change WHERE place = ANY(ARRAY(SELECT place FROM tally_change ${those} ORDER BY place LIMIT ${count}::int))
       RETURNING environment_id, kind, before, after
@@ -253,7 +254,7 @@ const VALIDATIONS_ADD_UP = Prisma.sql`
  * was folded before is only taken away.
  */
 export async function foldValidations(db: Db, count: number): Promise<number> {
-  const [folded] = await db.$queryRaw<{ batches: number }[]>`
+  const [folded] = await db.$queryRaw<{ batches: number }[]>`${prepared}
     WITH taken AS (
       DELETE FROM validation_batch WHERE (process_id, sequence) IN (
         SELECT process_id, sequence FROM validation_batch ORDER BY sequence, process_id LIMIT ${count}::int)

@@ -7,13 +7,13 @@ import { Role } from '../core/role.js';
 import { FIND_WHAT_WAITS, foldChanges, foldValidations, type WhatWaits } from './fold.query.js';
 import { RebuildService } from './rebuild.service.js';
 
-const INTERVAL_MS = 500;
+const INTERVAL_MS = 1000;
 /** So much in one transaction that it takes well below a second. */
 const CHANGES = 5000;
 const BATCHES = 10;
 
 /**
- * Keeps the roll-ups (docs/decisions/0022-roll-ups.md): twice a second, one server at a time, a portion a transaction – what
+ * Keeps the roll-ups (docs/decisions/0022-roll-ups.md): every second, one server at a time, a portion a transaction – what
  * waits is taken and what it comes to is added, together or not at all.
  */
 @Injectable()
