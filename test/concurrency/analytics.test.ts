@@ -7,14 +7,15 @@ import { ServerProcess } from '../support/server.js';
 import { testDatabaseUrl, testEnvironment } from '../support/settings.js';
 import { sharedServer } from '../support/shared-server.js';
 import { expectStatus, Vendor } from '../support/vendor.js';
+import { isWholeRun } from '../support/whole-run.js';
 
 /**
  * What analytics say of validations is what those who asked were answered (contract: resources.md, "Analytics"): to the last one
  * when servers are stopped and started again, and but for the last second of one that is killed.
  */
 
-/** How many are asked for; `TEST_VALIDATIONS=100000` for a long run. */
-const VALIDATIONS = Number(process.env.TEST_VALIDATIONS ?? 600);
+/** How many are asked for. */
+const VALIDATIONS = isWholeRun ? 100_000 : 600;
 const CLIENTS = 8;
 const VERSIONS = ['1.0.0', '1.4.2', '2.0.0-beta.1', undefined];
 const STRANGER = 'of-nobody';

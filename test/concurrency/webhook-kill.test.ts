@@ -1,3 +1,4 @@
+import { isWholeRun } from '../support/whole-run.js';
 import { chmod, mkdtemp, readFile, realpath, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import { once } from 'node:events';
@@ -19,9 +20,9 @@ import { expectStatus, Vendor } from '../support/vendor.js';
  * that deliver, and the database with them, every change that was committed arrives at its endpoint at least once.
  */
 
-const CHANGES = 2000;
+const CHANGES = isWholeRun ? 2000 : 1000;
 const CLIENTS = 8;
-const KILLS = 20;
+const KILLS = isWholeRun ? 20 : 10;
 /** Licenses that one request makes. */
 const AT_ONCE = 20;
 const PAUSE_MS = 20;

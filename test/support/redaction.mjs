@@ -7,6 +7,9 @@ const PATTERNS = [/lk_(?:live|test|user)_[0-9A-Za-z]{38}/g, /[A-Za-z]{2,10}(?:-[
 /** Bytes as PostgreSQL writes them. */
 const BYTES = /\\x([0-9a-f]{16,})/g;
 const ROWS_AT_ONCE = 20_000;
+/** Sums by ids, times and names of ours, of which there are many: nobody's text is in them. Versions are what callers say. */
+const WITHOUT_TEXT = ['cohort_tally', 'dead_machine_tally', 'license_tally', 'seat_tally'];
+const TEXTS_ONLY = { 'public.activity_count': "WHERE dimension = 'version'" };
 
 /**
  * Searches every log of the run and every row of its database for every secret that its tests were given or sent. Answers
@@ -41,7 +44,9 @@ async function leaksOfDatabase(databaseUrl, known) {
   try {
     const { rows: tables } = await client.query(
       `SELECT format('%I.%I', nspname, relname) AS name FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-        WHERE relkind = 'r' AND nspname NOT IN ('pg_catalog', 'information_schema') AND nspname NOT LIKE 'pg\\_toast%' ORDER BY 1`,
+        WHERE relkind = 'r' AND nspname NOT IN ('pg_catalog', 'information_schema') AND nspname NOT LIKE 'pg\\_toast%'
+          AND relname <> ALL($1) ORDER BY 1`,
+      [WITHOUT_TEXT],
     );
     const leaks = [];
     for (const { name } of tables) leaks.push(...(await leaksOfTable(client, name, known)));
@@ -54,7 +59,7 @@ async function leaksOfDatabase(databaseUrl, known) {
 async function leaksOfTable(client, table, known) {
   const found = new Set();
   await client.query('BEGIN');
-  await client.query(`DECLARE every CURSOR FOR SELECT row::text AS text FROM ${table} AS row`);
+  await client.query(`DECLARE every CURSOR FOR SELECT row::text AS text FROM ${table} AS row ${TEXTS_ONLY[table] ?? ''}`);
   for (;;) {
     const { rows } = await client.query(`FETCH ${ROWS_AT_ONCE} FROM every`);
     if (rows.length === 0) break;
