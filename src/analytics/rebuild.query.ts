@@ -13,9 +13,6 @@ export interface Portion {
   lastId: string | null;
 }
 
-/** Before every id. */
-export const FIRST = '00000000-0000-0000-0000-000000000000';
-
 /** Each row by its id; deleted ones too: they were made, and their machines were activated. Machines that ended are gone as deaths. */
 const rowsOf: Record<Tallied, (after: string, count: number) => Prisma.Sql> = {
   licenses: (after, count) => Prisma.sql`

@@ -2,8 +2,9 @@ import { Injectable } from '@nestjs/common';
 import { Database, type Tenant } from '../core/database.js';
 import { takeTurn } from '../core/recurring.js';
 import { LatchkeyError } from '../domain/errors.js';
+import { BEFORE_ALL } from '../domain/roll-ups.js';
 import { foldChanges, foldStates, type TalliedKind } from './fold.query.js';
-import { clearDerived, FIRST, findUnrolled, markRolledUp, queueForTurn, readPortion, type Tallied, tallied } from './rebuild.query.js';
+import { clearDerived, findUnrolled, markRolledUp, queueForTurn, readPortion, type Tallied, tallied } from './rebuild.query.js';
 
 /** Rows that one statement takes; a second's work. */
 const PORTION = 20_000;
@@ -70,7 +71,7 @@ export class RebuildService {
     });
     const rebuilt: Rebuilt = { licenses: 0, machines: 0, deaths: 0 };
     for (const of of tallied) {
-      for (let after: string | null = FIRST; after !== null;) {
+      for (let after: string | null = BEFORE_ALL; after !== null;) {
         const from: string = after;
         const { count, states, lastId } = await this.database.within(tenant, (db) => readPortion(db, of, from, PORTION));
         if (count > 0) {

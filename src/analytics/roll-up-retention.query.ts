@@ -1,9 +1,6 @@
 import type { Db } from '../core/database.js';
 import { Prisma } from '../generated/prisma/client.js';
 
-/** Before every environment. */
-export const FIRST = '00000000-0000-0000-0000-000000000000';
-
 /** What is kept no longer, of environments; the conditions follow the primary keys. */
 export interface Kept {
   hoursFrom: Date;

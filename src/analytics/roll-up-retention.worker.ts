@@ -6,7 +6,8 @@ import { LOGGER } from '../core/logger.js';
 import { Recurring, takeTurn } from '../core/recurring.js';
 import { Role } from '../core/role.js';
 import { hoursKeptFrom, monthsKeptFrom } from '../domain/kept.js';
-import { aged, emptied, environmentsAfter, FIRST, removeAged, removeEmptied, removeSources } from './roll-up-retention.query.js';
+import { BEFORE_ALL } from '../domain/roll-ups.js';
+import { aged, emptied, environmentsAfter, removeAged, removeEmptied, removeSources } from './roll-up-retention.query.js';
 
 const INTERVAL_MS = 3_600_000;
 /** No batch is written again so late. */
@@ -50,7 +51,7 @@ export class RollUpRetentionWorker implements OnApplicationBootstrap, OnApplicat
     const seenBefore = new Date(now.getTime() - SOURCES_KEPT_MS);
     await this.database.acrossTenants('forget processes that are gone', (db) => removeSources(db, seenBefore));
     const kept = { hoursFrom: hoursKeptFrom(now), monthsFrom: monthsKeptFrom(now) };
-    for (let after: string | undefined = FIRST; after !== undefined && goesOn();) {
+    for (let after: string | undefined = BEFORE_ALL; after !== undefined && goesOn();) {
       const from: string = after;
       const ids = await this.database.acrossTenants('walk through environments', (db) => environmentsAfter(db, from, ENVIRONMENTS));
       for (const table of aged) await this.removeBatches(goesOn, (db) => removeAged(db, table, ids, kept, BATCH), 'rollUpRetention');

@@ -3,6 +3,9 @@
 /** In a roll-up: not of a segment but of the whole environment; no test clock, but real time. */
 export const WHOLE = '00000000-0000-0000-0000-000000000000';
 
+/** Where a walk through ids begins: before every one. */
+export const BEFORE_ALL = WHOLE;
+
 export const activityMetrics = [
   'validations',
   'activations',
